@@ -1,0 +1,67 @@
+"""What a few-shot task is made of: E episodes of support and query examples, stacked."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episodes:
+    """E episodes drawn from one task distribution.
+
+    support_x: (E, S, …) float32; support_y: (E, S) int64 or (E, S, outputs) float32; query_x and
+    query_y alike with Q; outputs: classes, or values per example. Support and query never overlap.
+    """
+
+    support_x: Tensor
+    support_y: Tensor
+    query_x: Tensor
+    query_y: Tensor
+    outputs: int
+
+    def __len__(self) -> int:
+        return len(self.support_x)
+
+    def part(self, start: int, stop: int) -> "Episodes":
+        """Episodes start to stop."""
+        cut = slice(start, stop)
+        return Episodes(
+            support_x=self.support_x[cut],
+            support_y=self.support_y[cut],
+            query_x=self.query_x[cut],
+            query_y=self.query_y[cut],
+            outputs=self.outputs,
+        )
+
+    def to(self, device: torch.device) -> "Episodes":
+        """The same episodes on that device."""
+        return Episodes(
+            support_x=self.support_x.to(device),
+            support_y=self.support_y.to(device),
+            query_x=self.query_x.to(device),
+            query_y=self.query_y.to(device),
+            outputs=self.outputs,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeShape:
+    """way N (1 for regression), shot K and queries per class."""
+
+    way: int
+    shot: int
+    query: int
+
+
+class TaskDistribution(Protocol):
+    """p(T): draws episodes; the same generator state gives the same episodes."""
+
+    def draw(
+        self, split: str, episodes: int, shape: EpisodeShape, generator: torch.Generator
+    ) -> Episodes: ...
+
+    def describe(self) -> dict[str, object]:
+        """What a checkpoint records of its data: name, digest, test classes."""
+        ...

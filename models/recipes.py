@@ -1,0 +1,125 @@
+"""Recipes: a meta-training run written down, as the .toml files in ``models/recipes``.
+
+Everything that decides the result is here; where data lie and how fast the machine is are not.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from models.episodes import EpisodeShape
+from models.heads import Head
+from models.inner_loop import Normalisation, TaskKind
+
+FOLDER = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A part of a run with one setting; the learning rate falls by a half cosine to its final value.
+
+    episodes: per outer step; chunk: how many of them are stacked at once; inner_steps: in training.
+    """
+
+    iterations: int
+    episodes: int
+    way: int
+    shot: int
+    query: int
+    inner_steps: int
+    learning_rate: float
+    final_learning_rate: float
+    chunk: int = 8
+    first_order: bool = False
+
+    @property
+    def shape(self) -> EpisodeShape:
+        return EpisodeShape(way=self.way, shot=self.shot, query=self.query)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedInnerLoop:
+    """What the service does by default: gradient steps of one size (or learned ones) and the norm."""
+
+    steps: int
+    step_size: float
+    learned: bool = False
+    normalisation: Normalisation = "support"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """How a run is judged while it lasts: every so many outer steps, on episodes of this shape."""
+
+    every: int
+    episodes: int
+    way: int
+    shot: int
+    query: int
+
+    @property
+    def shape(self) -> EpisodeShape:
+        return EpisodeShape(way=self.way, shot=self.shot, query=self.query)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A meta-training run: task distribution, network, head, inner loop, stages, validation, seed."""
+
+    name: str
+    task: TaskKind
+    seed: int
+    distribution: dict[str, Any]
+    network: str
+    network_config: dict[str, Any]
+    input_shape: tuple[int, ...]
+    head: Head
+    max_way: int
+    inner_loop: ServedInnerLoop
+    stages: tuple[Stage, ...]
+    validation: Validation
+
+    @property
+    def iterations(self) -> int:
+        return sum(stage.iterations for stage in self.stages)
+
+    def stage_at(self, iteration: int) -> tuple[Stage, int]:
+        """The stage of this outer step (from 0), and the step's number within it."""
+        for stage in self.stages:
+            if iteration < stage.iterations:
+                return stage, iteration
+            iteration -= stage.iterations
+        raise ValueError("iteration beyond the last stage")
+
+
+def read_recipe(source: Path | str) -> Recipe:
+    """The recipe in a .toml file, or the shipped one of that name.
+
+    Raises FileNotFoundError for an unknown name, ValueError for a file that is not a recipe.
+    """
+    path = source if isinstance(source, Path) else FOLDER / f"{source}.toml"
+    if not path.is_file():
+        shipped: Literal[""] | str = ", ".join(sorted(p.stem for p in FOLDER.glob("*.toml")))
+        raise FileNotFoundError(f"no recipe {source}; shipped ones are {shipped}")
+    try:
+        return _recipe(tomllib.loads(path.read_text()))
+    except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"{path.name} is not a recipe: {error}") from error
+
+
+def _recipe(table: dict[str, Any]) -> Recipe:
+    return Recipe(
+        name=table["name"],
+        task=table["task"],
+        seed=table["seed"],
+        distribution=table["distribution"],
+        network=table["network"]["name"],
+        network_config={k: v for k, v in table["network"].items() if k != "name"},
+        input_shape=tuple(table["input_shape"]),
+        head=Head(**table["head"]),
+        max_way=table.get("max_way", 1),
+        inner_loop=ServedInnerLoop(**table["inner_loop"]),
+        stages=tuple(Stage(**stage) for stage in table["stages"]),
+        validation=Validation(**table["validation"]),
+    )
