@@ -191,8 +191,8 @@ def on_paper(point: Point, hand: Hand) -> Point:
 def draw_path(pen: ImageDraw.ImageDraw, path: list[Point]) -> None:
     """Draws a round pen's way along ``path`` (pixels of the finished picture)."""
     radius = PEN_PX * OVERSAMPLING / 2
-    for x, y in path:
-        x, y = x * OVERSAMPLING, y * OVERSAMPLING
+    for across, down in path:
+        x, y = across * OVERSAMPLING, down * OVERSAMPLING
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=0)
 
 
@@ -207,7 +207,7 @@ def contact_sheet(rows: list[list[Image.Image]]) -> Image.Image:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "characters")
     parser.add_argument("--sheet", type=Path, help="also write all drawings as one picture")
     arguments = parser.parse_args()
