@@ -151,7 +151,7 @@ def _initial_sizes(recipe: Recipe, theta: Params) -> Params:
 
 
 def _leaves(tree: Params) -> Params:
-    return {name: value.detach().clone().requires_grad_() for name, value in tree.items()}
+    return {name: tree[name].detach().clone().requires_grad_() for name in sorted(tree)}
 
 
 def _copies(tree: Params) -> Params:

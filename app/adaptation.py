@@ -1,0 +1,82 @@
+"""The adaptation as everything inside the application sees it: neither the API's form nor the table's.
+
+It knows no HTTP, no SQL and no mathematics.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from app.lifecycle import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointRef:
+    """One version of a checkpoint and whose blobs hold its θ."""
+
+    tenant_id: str
+    name: str
+    version: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAdaptation:
+    """What is known of an adaptation when it is accepted.
+
+    outputs: classes in use, or values per example; step_size None: learned ones; batch_key: equal for
+    adaptations that fit one stacked call; *_digest: blobs of packed arrays x and y.
+    """
+
+    id: str
+    tenant_id: str
+    task: str
+    checkpoint: CheckpointRef
+    classes: tuple[str, ...] | None
+    outputs: int
+    steps: int
+    step_size: float | None
+    assess: bool
+    support_examples: int
+    support_digest: str
+    query_digest: str | None
+    batch_key: str
+    name: str | None
+    metadata: Mapping[str, str]
+    ttl_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adaptation(NewAdaptation):
+    """One row: what was accepted, where it stands, and what came of it. Times: seconds since 1970."""
+
+    status: Status
+    epoch: int
+    attempts: int
+    attempts_alone: int
+    phi_digest: str | None
+    metrics: dict[str, Any] | None
+    predictions: list[dict[str, Any]] | None
+    error: dict[str, str] | None
+    timing: dict[str, Any] | None
+    created_at: float
+    queued_at: float
+    started_at: float | None
+    finished_at: float | None
+    expires_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a worker reports of a succeeded adaptation."""
+
+    phi_digest: str
+    metrics: dict[str, Any]
+    predictions: list[dict[str, Any]] | None
+    timing: dict[str, Any]
+
+
+def new_id(prefix: str = "ad") -> str:
+    """``ad_`` and 128 random bits in hex."""
+    return f"{prefix}_{secrets.token_hex(16)}"

@@ -1,0 +1,42 @@
+"""Where data sets lie on this machine, and their download from their official address."""
+
+import os
+import urllib.request
+from pathlib import Path
+
+from rich.progress import Progress
+
+OMNIGLOT_ADDRESS = "https://github.com/brendenlake/omniglot/raw/master/python/"
+OMNIGLOT_ARCHIVES = ("images_background.zip", "images_evaluation.zip")
+
+
+def cache_folder() -> Path:
+    """Where downloaded and shrunken data are kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fewstep"
+
+
+def data_folder(distribution: str, given: Path | None) -> Path | None:
+    """The folder with a distribution's data: the given one, FEWSTEP_OMNIGLOT's, or a download."""
+    if distribution != "omniglot":
+        return given
+    named = os.environ.get("FEWSTEP_OMNIGLOT")
+    if given or named:
+        return given or Path(str(named))
+    folder = cache_folder() / "omniglot"
+    for name in OMNIGLOT_ARCHIVES:
+        _download(OMNIGLOT_ADDRESS + name, folder / name)
+    return folder
+
+
+def _download(address: str, target: Path) -> None:
+    if target.is_file():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".partial")
+    with urllib.request.urlopen(address, timeout=60) as answer, Progress() as progress:
+        task = progress.add_task(target.name, total=int(answer.headers.get("Content-Length", 0)))
+        with partial.open("wb") as file:
+            while block := answer.read(1 << 16):
+                file.write(block)
+                progress.advance(task, len(block))
+    partial.replace(target)

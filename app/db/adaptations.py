@@ -1,0 +1,228 @@
+"""The rows of adaptations: each function one transition, in the caller's transaction, with its event.
+
+A claim is a lease with an epoch: only who holds the epoch can end the row.
+"""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, case, insert, or_, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from app.adaptation import Adaptation, CheckpointRef, NewAdaptation, Outcome
+from app.db.engine import now_s
+from app.db.events import record
+from app.db.tables import adaptations as t
+from app.db.tables import idempotency_keys
+from app.lifecycle import Status, advance
+
+ATTEMPTS_ALONE = 3
+KEY_KEPT_S = 24 * 3600
+
+
+def insert_queued(connection: Connection, new: NewAdaptation) -> Adaptation:
+    """The new row, *queued*."""
+    values = {f.name: getattr(new, f.name) for f in fields(NewAdaptation)}
+    ref: CheckpointRef = values.pop("checkpoint")
+    values |= {f"checkpoint_{f.name}": getattr(ref, f.name) for f in fields(CheckpointRef)}
+    values["classes"] = list(new.classes) if new.classes is not None else None
+    values["metadata"] = dict(new.metadata)
+    statement = insert(t).values(
+        **values,
+        status=Status.QUEUED,
+        epoch=0,
+        attempts=0,
+        attempts_alone=0,
+        alone=False,
+        created_at=now_s(),
+        queued_at=now_s(),
+    )
+    row = connection.execute(statement.returning(t)).one()
+    record(connection, new.id, Status.QUEUED)
+    return _adaptation(row)
+
+
+def find(connection: Connection, tenant_id: str, adaptation_id: str) -> Adaptation | None:
+    """A tenant's adaptation; None where there is none, whoever else may have one of this id."""
+    query = select(t).where(t.c.tenant_id == tenant_id, t.c.id == adaptation_id)
+    row = connection.execute(query).one_or_none()
+    return _adaptation(row) if row else None
+
+
+def claim(
+    connection: Connection, *, worker: str, limit: int, lease_s: float, hint: str | None = None
+) -> list[Adaptation]:
+    """Makes *running*, for this worker, the hinted or oldest waiting row and up to ``limit`` of its like.
+
+    A row whose batch died before is claimed by itself. Two workers never claim the same row.
+    """
+    first = connection.execute(_waiting(hint)).one_or_none()
+    if first is None:
+        return []
+    like = t.c.id == first.id if first.alone else t.c.batch_key == first.batch_key
+    ready = and_(t.c.status == Status.QUEUED, like)
+    ready = ready if first.alone else and_(ready, t.c.alone.is_(False))
+    picked = select(t.c.id).where(ready).order_by(t.c.queued_at).limit(limit)
+    ids = picked.with_for_update(skip_locked=True).cte("picked").prefix_with(
+        "MATERIALIZED", dialect="postgresql"
+    )
+    statement = (
+        update(t)
+        .where(t.c.id.in_(select(ids.c.id)))
+        .values(
+            status=advance(Status.QUEUED, Status.RUNNING),
+            epoch=t.c.epoch + 1,
+            attempts=t.c.attempts + 1,
+            attempts_alone=t.c.attempts_alone + case((t.c.alone, 1), else_=0),
+            worker=worker,
+            lease_until=now_s() + lease_s,
+            started_at=now_s(),
+        )
+        .returning(t)
+    )
+    rows = connection.execute(statement).all()
+    for row in rows:
+        record(connection, row.id, Status.RUNNING, worker=worker, epoch=row.epoch)
+    return sorted((_adaptation(row) for row in rows), key=lambda one: one.queued_at)
+
+
+def next_waiting(connection: Connection, *, older_than_s: float = 0) -> str | None:
+    """The id of the oldest queued row, if it has waited that long."""
+    waited = t.c.queued_at <= now_s() - older_than_s
+    query = select(t.c.id).where(t.c.status == Status.QUEUED, waited).order_by(t.c.queued_at)
+    return connection.execute(query.limit(1)).scalar_one_or_none()
+
+
+def extend_leases(connection: Connection, held: Sequence[Adaptation], *, lease_s: float) -> int:
+    """Renews the leases of rows still held under their epochs; how many those were."""
+    statement = update(t).where(or_(*(_held(one) for one in held)))
+    return connection.execute(statement.values(lease_until=now_s() + lease_s)).rowcount
+
+
+def succeed(connection: Connection, held: Adaptation, outcome: Outcome) -> bool:
+    """*running* → *succeeded* under the claim's epoch; False where the claim was lost meanwhile."""
+    return _finish(
+        connection,
+        held,
+        Status.SUCCEEDED,
+        phi_digest=outcome.phi_digest,
+        metrics=outcome.metrics,
+        predictions=outcome.predictions,
+        timing=outcome.timing,
+    )
+
+
+def fail(connection: Connection, held: Adaptation, *, code: str, detail: str) -> bool:
+    """*running* → *failed* with its reason under the claim's epoch; False where the claim was lost."""
+    return _finish(connection, held, Status.FAILED, error={"code": code, "detail": detail})
+
+
+def recover_lost(connection: Connection) -> list[str]:
+    """Rows whose lease ran out: *queued* again to run alone, or *failed* after three attempts alone.
+
+    Gives the ids that were changed.
+    """
+    lapsed = and_(t.c.status == Status.RUNNING, t.c.lease_until < now_s())
+    query = select(t).where(lapsed).with_for_update(skip_locked=True)
+    rows = [_adaptation(row) for row in connection.execute(query)]
+    for row in rows:
+        if row.attempts_alone >= ATTEMPTS_ALONE:
+            detail = f"its worker was lost {row.attempts} times, {ATTEMPTS_ALONE} of them alone"
+            fail(connection, row, code="worker-lost", detail=detail)
+        else:
+            _requeue(connection, row)
+    return [row.id for row in rows]
+
+
+def expire_due(connection: Connection) -> list[str]:
+    """*succeeded* rows past their time become *expired*; their ids."""
+    due = and_(t.c.status == Status.SUCCEEDED, t.c.expires_at <= now_s())
+    status = advance(Status.SUCCEEDED, Status.EXPIRED)
+    ids = list(connection.execute(update(t).where(due).values(status=status).returning(t.c.id)).scalars())
+    for adaptation_id in ids:
+        record(connection, adaptation_id, status)
+    return ids
+
+
+def find_replay(connection: Connection, tenant_id: str, key: str) -> tuple[str, str] | None:
+    """The fingerprint and the adaptation's id that this idempotency key stands for."""
+    k = idempotency_keys.c
+    query = select(k.fingerprint, k.adaptation_id).where(k.tenant_id == tenant_id, k.key == key)
+    row = connection.execute(query.where(k.created_at > now_s() - KEY_KEPT_S)).one_or_none()
+    return (row.fingerprint, row.adaptation_id) if row else None
+
+
+def keep_key(
+    connection: Connection, new: NewAdaptation, *, key: str, fingerprint: str
+) -> None:
+    """Binds an idempotency key to a new row, in the row's own transaction.
+
+    Raises sqlalchemy.exc.IntegrityError where another transaction was first.
+    """
+    k = idempotency_keys
+    same = and_(k.c.tenant_id == new.tenant_id, k.c.key == key)
+    connection.execute(k.delete().where(same, k.c.created_at <= now_s() - KEY_KEPT_S))
+    connection.execute(
+        insert(k).values(
+            tenant_id=new.tenant_id,
+            key=key,
+            fingerprint=fingerprint,
+            adaptation_id=new.id,
+            created_at=now_s(),
+        )
+    )
+
+
+def replace_phi(connection: Connection, one: Adaptation, phi_digest: str) -> None:
+    """Points a succeeded row at parameters that were derived again."""
+    same = and_(t.c.id == one.id, t.c.status == Status.SUCCEEDED)
+    connection.execute(update(t).where(same).values(phi_digest=phi_digest))
+    record(connection, one.id, "derived-again", phi=phi_digest)
+
+
+def _waiting(hint: str | None) -> Select[Any]:
+    """The hinted row if it still waits, before all others the oldest."""
+    query = select(t.c.id, t.c.batch_key, t.c.alone).where(t.c.status == Status.QUEUED)
+    order: list[ColumnElement[Any]] = [t.c.queued_at]
+    if hint is not None:
+        order.insert(0, case((t.c.id == hint, 0), else_=1))
+    return query.order_by(*order).limit(1)
+
+
+def _held(one: Adaptation) -> ColumnElement[bool]:
+    return and_(t.c.id == one.id, t.c.epoch == one.epoch, t.c.status == Status.RUNNING)
+
+
+def _finish(connection: Connection, held: Adaptation, to: Status, **values: Any) -> bool:
+    expires = now_s() + t.c.ttl_seconds if held.ttl_seconds is not None else None
+    statement = update(t).where(_held(held)).values(
+        status=advance(Status.RUNNING, to),
+        finished_at=now_s(),
+        expires_at=expires,
+        lease_until=None,
+        **values,
+    )
+    if connection.execute(statement).rowcount != 1:
+        return False
+    detail = {"code": values["error"]["code"]} if "error" in values else {}
+    record(connection, held.id, to, epoch=held.epoch, **detail)
+    return True
+
+
+def _requeue(connection: Connection, lost: Adaptation) -> None:
+    statement = update(t).where(_held(lost)).values(
+        status=advance(Status.RUNNING, Status.QUEUED), alone=True, lease_until=None, queued_at=now_s()
+    )
+    if connection.execute(statement).rowcount == 1:
+        record(connection, lost.id, Status.QUEUED, reason="worker-lost", epoch=lost.epoch)
+
+
+def _adaptation(row: Row[Any]) -> Adaptation:
+    values = dict(row._mapping)
+    ref = {f.name: values[f"checkpoint_{f.name}"] for f in fields(CheckpointRef)}
+    own = {f.name: values[f.name] for f in fields(Adaptation) if f.name in values}
+    own["checkpoint"] = CheckpointRef(**ref)
+    own["status"] = Status(own["status"])
+    own["classes"] = tuple(own["classes"]) if own["classes"] is not None else None
+    return Adaptation(**own)

@@ -1,0 +1,99 @@
+"""The engine and its two kinds of transaction, on SQLite and PostgreSQL alike.
+
+SQLite: write-ahead log, and writers say so at once (``BEGIN IMMEDIATE``), since a reader that becomes a
+writer later fails where nothing can help it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Double, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from app.errors import ServiceError
+
+POOL_TIMEOUT_S = 2
+BUSY_TIMEOUT_MS = 5000
+
+
+class now_s(FunctionElement[float]):  # noqa: N801 - reads as the SQL function that it is
+    """Seconds since 1970 by the database's clock, at the moment of the statement."""
+
+    type = Double()
+    inherit_cache = True
+    name = "now_s"
+
+
+@compiles(now_s, "postgresql")
+def _now_postgresql(element: Any, compiler: Any, **_: Any) -> str:
+    return "(extract(epoch from clock_timestamp())::double precision)"
+
+
+@compiles(now_s, "sqlite")
+def _now_sqlite(element: Any, compiler: Any, **_: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+def open_engine(database_url: str) -> Engine:
+    """A pooled engine; connects when it is first used."""
+    if make_url(database_url).get_backend_name() == "sqlite":
+        return _sqlite(database_url)
+    return create_engine(
+        database_url, pool_pre_ping=True, pool_timeout=POOL_TIMEOUT_S, pool_size=10, max_overflow=20
+    )
+
+
+def _sqlite(database_url: str) -> Engine:
+    engine = create_engine(database_url, pool_timeout=POOL_TIMEOUT_S, pool_size=10, max_overflow=20)
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # transactions are begun below
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
+            "journal_mode=WAL",
+            "synchronous=FULL",  # a committed row survives a power cut
+            "foreign_keys=ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction that changes rows; committed at the end, rolled back when it raises.
+
+    Raises ServiceError ``unavailable`` where the database does not answer.
+    """
+    with _available(), engine.execution_options(writes=True).begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One transaction that only reads. Raises ServiceError ``unavailable`` like ``writing``."""
+    with _available(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def _available() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, PoolTimeout) as error:
+        raise ServiceError("unavailable", "the database does not answer", retry_after_s=1) from error
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise ServiceError("unavailable", "the database went away", retry_after_s=1) from error

@@ -1,0 +1,103 @@
+"""API keys: 256 random bits, shown once, kept as their SHA-256.
+
+The entropy makes a slow hash needless; looking up by hash leaves nothing to time.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, insert, or_, select, update
+
+from app.adaptation import new_id
+from app.db.engine import now_s, reading, writing
+from app.db.tables import api_keys as t
+from app.db.tenants import DEFAULT, ensure_tenant
+
+PREFIX, LEAST_CHARACTERS = "fs_", 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRow:
+    """What may be shown of a key after its creation. Times: seconds since 1970."""
+
+    id: str
+    tenant_id: str
+    name: str
+    created_at: float
+    expires_at: float | None
+    revoked_at: float | None
+
+
+def create_key(
+    connection: Connection, *, tenant_id: str, name: str, lifetime_s: float | None = None
+) -> str:
+    """A new key's secret; it is nowhere to be had again."""
+    secret = PREFIX + secrets.token_urlsafe(32)
+    _insert(connection, secret, tenant_id=tenant_id, name=name, lifetime_s=lifetime_s)
+    return secret
+
+
+def ensure_bootstrap_key(engine: Engine, secret: str) -> None:
+    """Makes the operator's own secret a key of the default tenant, once.
+
+    Raises ValueError where it is too easy to guess.
+    """
+    if not secret.startswith(PREFIX) or len(secret) < LEAST_CHARACTERS:
+        raise ValueError(
+            f"FEWSTEP_BOOTSTRAP_KEY: expected {PREFIX} and at least {LEAST_CHARACTERS - 3} random "
+            "characters, for example from: echo fs_$(openssl rand -hex 32)"
+        )
+    with writing(engine) as connection:
+        known = select(t.c.id).where(t.c.secret_sha256 == _hash(secret))
+        if connection.execute(known).first() is None:
+            _insert(connection, secret, tenant_id=DEFAULT, name="bootstrap", lifetime_s=None)
+
+
+def any_key(engine: Engine) -> bool:
+    """Whether a key was ever created: from then on every request needs one."""
+    with reading(engine) as connection:
+        return has_keys(connection)
+
+
+def has_keys(connection: Connection) -> bool:
+    return connection.execute(select(t.c.id).limit(1)).first() is not None
+
+
+def tenant_of(connection: Connection, secret: str) -> str | None:
+    """The tenant that a live key belongs to; None for an unknown, expired or revoked one."""
+    live = (t.c.revoked_at.is_(None), or_(t.c.expires_at.is_(None), t.c.expires_at > now_s()))
+    query = select(t.c.tenant_id).where(t.c.secret_sha256 == _hash(secret), *live)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def list_keys(connection: Connection) -> list[KeyRow]:
+    """All keys, oldest first."""
+    columns = (t.c.id, t.c.tenant_id, t.c.name, t.c.created_at, t.c.expires_at, t.c.revoked_at)
+    return [KeyRow(**row._mapping) for row in connection.execute(select(*columns).order_by(t.c.created_at))]
+
+
+def revoke_key(connection: Connection, key_id: str) -> bool:
+    """Ends a key; False where there is no live one of this id."""
+    live = (t.c.id == key_id, t.c.revoked_at.is_(None))
+    return connection.execute(update(t).where(*live).values(revoked_at=now_s())).rowcount == 1
+
+
+def _insert(
+    connection: Connection, secret: str, *, tenant_id: str, name: str, lifetime_s: float | None
+) -> None:
+    ensure_tenant(connection, tenant_id)
+    connection.execute(
+        insert(t).values(
+            id=new_id("key"),
+            tenant_id=tenant_id,
+            name=name,
+            secret_sha256=_hash(secret),
+            created_at=now_s(),
+            expires_at=None if lifetime_s is None else now_s() + lifetime_s,
+        )
+    )
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,132 @@
+"""The tables. Times are seconds since 1970 by the database's clock; every row belongs to a tenant."""
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("created_at", Double, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("secret_sha256", String(64), nullable=False, unique=True),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("parameters", Integer, nullable=False),
+    Column("description", JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+    UniqueConstraint("tenant_id", "name", "digest"),
+)
+
+adaptations = Table(
+    "adaptations",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("task", String(32), nullable=False),
+    Column("checkpoint_tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("checkpoint_name", String(64), nullable=False),
+    Column("checkpoint_version", Integer, nullable=False),
+    Column("checkpoint_digest", String(64), nullable=False),
+    Column("classes", JSON),
+    Column("outputs", Integer, nullable=False),
+    Column("steps", Integer, nullable=False),
+    Column("step_size", Double),
+    Column("assess", Boolean, nullable=False),
+    Column("support_examples", Integer, nullable=False),
+    Column("support_digest", String(64), nullable=False),
+    Column("query_digest", String(64)),
+    Column("batch_key", String(64), nullable=False),
+    Column("name", String(200)),
+    Column("metadata", JSON, nullable=False),
+    Column("ttl_seconds", Integer),
+    Column("epoch", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("attempts_alone", Integer, nullable=False),
+    Column("alone", Boolean, nullable=False),
+    Column("worker", String(200)),
+    Column("lease_until", Double),
+    Column("phi_digest", String(64)),
+    Column("metrics", JSON),
+    Column("predictions", JSON),
+    Column("error", JSON),
+    Column("timing", JSON),
+    Column("created_at", Double, nullable=False),
+    Column("queued_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("expires_at", Double),
+    Index(None, "status", "queued_at"),
+    Index(None, "batch_key", "status"),
+    Index(None, "tenant_id", "created_at", "id"),
+    Index(None, "status", "expires_at"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("adaptation_id", ForeignKey("adaptations.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("detail", JSON, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("adaptation_id", ForeignKey("adaptations.id", ondelete="CASCADE"), nullable=False),
+    Column("created_at", Double, nullable=False, index=True),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("host", String(200), nullable=False),
+    Column("device", String(40), nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+)

@@ -1,0 +1,55 @@
+"""The adapted model as a file: φ and everything that a prediction needs, in one .safetensors file.
+
+Tensors: φ's parameters by name, and ``statistics.<layer>.mean`` / ``.var`` of the support set. The JSON
+under the metadata key ``fewstep`` names the network, the input, the classes and the recipe.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from models.inner_loop import Adapted
+from models.normalisation import Params
+
+FORMAT, FORMAT_VERSION = "fewstep-adapted", 1
+STATISTICS = "statistics."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptedFile:
+    """What the file holds: φ with its statistics, and its JSON description."""
+
+    params: Params
+    statistics: Params
+    description: dict[str, Any]
+
+
+def dump_adapted(adapted: Adapted, description: dict[str, Any]) -> bytes:
+    """The bytes of one adapted model; the same input gives the same bytes."""
+    statistics = {f"{STATISTICS}{name}": t for name, t in adapted.statistics.items()}
+    tensors = {n: _own(t) for n, t in (adapted.params | statistics).items()}
+    head = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    text = json.dumps(head | description, sort_keys=True, ensure_ascii=False)
+    return save_tensors(tensors, metadata={"fewstep": text})
+
+
+def load_adapted(data: bytes) -> AdaptedFile:
+    """The adapted model in bytes that ``dump_adapted`` wrote."""
+    length = int.from_bytes(data[:8], "little")
+    description = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["fewstep"])
+    tensors = load_tensors(data)
+    return AdaptedFile(
+        params={n: t for n, t in tensors.items() if not n.startswith(STATISTICS)},
+        statistics={
+            n.removeprefix(STATISTICS): t for n, t in tensors.items() if n.startswith(STATISTICS)
+        },
+        description=description,
+    )
+
+
+def _own(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().clone().contiguous()  # not a view into its batch

@@ -1,0 +1,183 @@
+"""The checkpoint file: θ, what it belongs to and where it comes from, in one .safetensors file.
+
+Tensors are named ``theta.<parameter>`` and ``step_size.<parameter>``; the JSON under the metadata key
+``fewstep`` says the rest. A reader refuses what it does not know.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from models.heads import BIAS, WEIGHT, Head, initial_head
+from models.inner_loop import InnerLoop, Learner
+from models.networks import build_network, feature_count
+from models.normalisation import Params
+from models.outer_loop import MetaParams
+
+FORMAT, FORMAT_VERSION = "fewstep-checkpoint", 1
+KEYS = {
+    "format",
+    "format_version",
+    "name",
+    "task",
+    "network",
+    "head",
+    "input",
+    "max_way",
+    "inner_loop",
+    "provenance",
+    "evaluation",
+}
+
+
+class InvalidCheckpoint(ValueError):
+    """The bytes are not a checkpoint of this format, or its tensors are not its network's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A meta-trained θ with all that adapting and serving need.
+
+    network_config, input (shape, preprocessing) and inner_loop (steps, step_size, normalisation) are
+    plain JSON values; evaluation: the measured scores; digest: SHA-256 of the file, hex.
+    """
+
+    name: str
+    learner: Learner
+    meta: MetaParams
+    network: str
+    network_config: dict[str, Any]
+    input: dict[str, Any]
+    max_way: int
+    inner_loop: dict[str, Any]
+    provenance: dict[str, Any]
+    evaluation: list[dict[str, Any]] = field(default_factory=list)
+    digest: str = ""
+
+    @property
+    def recipe(self) -> InnerLoop:
+        """The default inner loop: first-order, as no gradient passes through it when serving."""
+        return InnerLoop(
+            steps=self.inner_loop["steps"],
+            step_size=self.inner_loop["step_size"],
+            step_sizes=self.meta.step_sizes,
+            first_order=True,
+        )
+
+
+def describe(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The JSON metadata of the file."""
+    head = checkpoint.learner.head
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": checkpoint.name,
+        "task": checkpoint.learner.task,
+        "network": {"name": checkpoint.network, **checkpoint.network_config},
+        "head": {"kind": head.kind, "outputs": head.outputs, "scale": head.scale},
+        "input": checkpoint.input,
+        "max_way": checkpoint.max_way,
+        "inner_loop": checkpoint.inner_loop,
+        "provenance": checkpoint.provenance,
+        "evaluation": checkpoint.evaluation,
+    }
+
+
+def dump_checkpoint(checkpoint: Checkpoint) -> bytes:
+    """The file's bytes; the same checkpoint gives the same bytes."""
+    tensors = {f"theta.{n}": t.detach().cpu() for n, t in checkpoint.meta.theta.items()}
+    sizes = {f"step_size.{n}": t.detach().cpu() for n, t in checkpoint.meta.step_sizes.items()}
+    text = json.dumps(describe(checkpoint), sort_keys=True, ensure_ascii=False)
+    contiguous = {name: tensor.contiguous() for name, tensor in (tensors | sizes).items()}
+    return save_tensors(contiguous, metadata={"fewstep": text})
+
+
+def read_metadata(data: bytes) -> dict[str, Any]:
+    """The JSON metadata of a checkpoint's bytes.
+
+    Raises InvalidCheckpoint where it is missing, unknown or of another format version.
+    """
+    try:
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length])
+        metadata = json.loads(header["__metadata__"]["fewstep"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidCheckpoint("expected a .safetensors file with 'fewstep' metadata") from error
+    if (metadata.get("format"), metadata.get("format_version")) != (FORMAT, FORMAT_VERSION):
+        raise InvalidCheckpoint(f"expected {FORMAT} version {FORMAT_VERSION}")
+    if set(metadata) != KEYS:
+        raise InvalidCheckpoint(f"expected exactly the metadata {sorted(KEYS)}")
+    return dict(metadata)
+
+
+def load_checkpoint(data: bytes) -> Checkpoint:
+    """The checkpoint in these bytes, on the CPU.
+
+    Raises InvalidCheckpoint where the tensors' names, shapes, dtypes or values are not the network's.
+    """
+    metadata = read_metadata(data)
+    try:
+        tensors = load_tensors(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise InvalidCheckpoint("the tensors cannot be read") from error
+    learner = _learner(metadata)
+    meta = MetaParams(
+        theta=_under("theta.", tensors), step_sizes=_under("step_size.", tensors)
+    )
+    _check(learner, meta, tuple(metadata["input"]["shape"]), len(tensors))
+    config = {key: value for key, value in metadata["network"].items() if key != "name"}
+    return Checkpoint(
+        name=metadata["name"],
+        learner=learner,
+        meta=meta,
+        network=metadata["network"]["name"],
+        network_config=config,
+        input=metadata["input"],
+        max_way=metadata["max_way"],
+        inner_loop=metadata["inner_loop"],
+        provenance=metadata["provenance"],
+        evaluation=metadata["evaluation"],
+        digest=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def _learner(metadata: dict[str, Any]) -> Learner:
+    network = dict(metadata["network"])
+    try:
+        built = build_network(network.pop("name"), network)
+        head = Head(**metadata["head"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidCheckpoint(str(error)) from error
+    return Learner(
+        network=built.requires_grad_(False),
+        head=head,
+        task=metadata["task"],
+        normalisation=metadata["inner_loop"]["normalisation"],
+    )
+
+
+def _under(prefix: str, tensors: Params) -> Params:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _check(learner: Learner, meta: MetaParams, shape: tuple[int, ...], found: int) -> None:
+    features = feature_count(learner.network, shape)
+    expected = dict(learner.network.named_parameters())
+    expected |= initial_head(learner.head, features, torch.Generator())
+    for name, like in expected.items():
+        tensor = meta.theta.get(name)
+        if tensor is None or tensor.shape != like.shape or tensor.dtype != like.dtype:
+            got = "nothing" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}"
+            raise InvalidCheckpoint(f"{name}: expected {like.dtype} {tuple(like.shape)}, got {got}")
+    if meta.step_sizes and set(meta.step_sizes) != {*expected, WEIGHT, BIAS}:
+        raise InvalidCheckpoint("expected one learned step size for every parameter of φ")
+    if found != len(expected) + len(meta.step_sizes):
+        raise InvalidCheckpoint("there are tensors that the network does not have")
+    if not all(bool(t.isfinite().all()) for t in meta.tensors()):
+        raise InvalidCheckpoint("expected finite weights")
