@@ -1,11 +1,12 @@
 """Every refusal that this service can give, as one exception that knows its status and title.
 
-It must not know HTTP: the API turns it into problem details, the worker into a row's error, the command
-line into one line of text.
+It must not know HTTP: the API turns it into problem details, the worker into a row's error, the
+command line into one line of text.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 from typing import Final
 
@@ -64,6 +65,24 @@ class FieldError:
     detail: str
 
 
+KINDS: Final[Mapping[type, str]] = MappingProxyType(
+    {
+        bool: "a boolean",
+        int: "an integer",
+        float: "a number",
+        str: "a string",
+        list: "an array",
+        dict: "an object",
+        type(None): "null",
+    }
+)
+
+
+def kind_of(value: object) -> str:
+    """What kind of JSON value this is, in words: how a refusal speaks of it without showing it."""
+    return KINDS.get(type(value), "a file")
+
+
 class ServiceError(Exception):
     """A refusal with its code; ``status`` and ``title`` follow from it.
 
@@ -90,3 +109,19 @@ class ServiceError(Exception):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"
+
+
+def refusal(code: str, pointer: str, detail: str) -> ServiceError:
+    """The refusal of one place in the input."""
+    return ServiceError(code, detail, errors=[FieldError(pointer=pointer, detail=detail)])
+
+
+def refuse_places(places: Iterable[int | str], detail: str, *, pointer: str) -> None:
+    """Raises validation for the first 20 places below ``pointer``; without any does nothing."""
+    first = [
+        f"{pointer}/{place}" if place != "" else pointer
+        for place in islice(places, MAX_FIELD_ERRORS)
+    ]
+    if first:
+        errors = [FieldError(pointer=place, detail=detail) for place in first]
+        raise ServiceError("validation", detail, errors=errors)
