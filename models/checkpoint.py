@@ -71,7 +71,7 @@ class Checkpoint:
         )
 
 
-def describe(checkpoint: Checkpoint) -> dict[str, Any]:
+def describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
     """The JSON metadata of the file."""
     head = checkpoint.learner.head
     return {
@@ -93,7 +93,7 @@ def dump_checkpoint(checkpoint: Checkpoint) -> bytes:
     """The file's bytes; the same checkpoint gives the same bytes."""
     tensors = {f"theta.{n}": t.detach().cpu() for n, t in checkpoint.meta.theta.items()}
     sizes = {f"step_size.{n}": t.detach().cpu() for n, t in checkpoint.meta.step_sizes.items()}
-    text = json.dumps(describe(checkpoint), sort_keys=True, ensure_ascii=False)
+    text = json.dumps(describe_checkpoint(checkpoint), sort_keys=True, ensure_ascii=False)
     contiguous = {name: tensor.contiguous() for name, tensor in (tensors | sizes).items()}
     return save_tensors(contiguous, metadata={"fewstep": text})
 
@@ -127,9 +127,7 @@ def load_checkpoint(data: bytes) -> Checkpoint:
     except (SafetensorError, ValueError, KeyError) as error:
         raise InvalidCheckpoint("the tensors cannot be read") from error
     learner = _learner(metadata)
-    meta = MetaParams(
-        theta=_under("theta.", tensors), step_sizes=_under("step_size.", tensors)
-    )
+    meta = MetaParams(theta=_under("theta.", tensors), step_sizes=_under("step_size.", tensors))
     _check(learner, meta, tuple(metadata["input"]["shape"]), len(tensors))
     config = {key: value for key, value in metadata["network"].items() if key != "name"}
     return Checkpoint(

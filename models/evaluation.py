@@ -83,7 +83,12 @@ def score_episodes(
     inner = replace(recipe, step_sizes=meta.step_sizes)
     with torch.no_grad():
         adapted = adapt_episodes(
-            judged, meta.theta, episodes.support_x, episodes.support_y, inner, outputs=episodes.outputs
+            judged,
+            meta.theta,
+            episodes.support_x,
+            episodes.support_y,
+            inner,
+            outputs=episodes.outputs,
         )
         outputs = [
             _outputs(judged, episode_of(adapted, e), episodes.query_x[e], protocol)

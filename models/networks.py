@@ -91,5 +91,7 @@ def feature_count(network: nn.Module, input_shape: tuple[int, ...]) -> int:
     from models.normalisation import forward
 
     with torch.no_grad():
-        features, _ = forward(network, dict(network.named_parameters()), torch.zeros(2, *input_shape))
+        features, _ = forward(
+            network, dict(network.named_parameters()), torch.zeros(2, *input_shape)
+        )
     return int(features.shape[1])

@@ -22,7 +22,11 @@ def dump_state(recipe: Recipe, state: TrainingState) -> bytes:
         **_named("best", state.best),
         **{f"adam.{i}.{m}": s[m] for i, s in _moments(state) for m in MOMENTS},
     }
-    about = {"recipe": _so_far(recipe, state.iteration), "iteration": state.iteration, "best_score": state.best_score}
+    about = {
+        "recipe": _so_far(recipe, state.iteration),
+        "iteration": state.iteration,
+        "best_score": state.best_score,
+    }
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     return save_tensors(whole, metadata={"state": json.dumps(about)})
 

@@ -61,7 +61,11 @@ def _run(
     from models.training import train as outer_loop
 
     last = min(chosen.iterations, state.iteration + (stop_after or chosen.iterations))
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+    )
     with Progress(*columns, TimeRemainingColumn()) as bar, (folder / "log.jsonl").open("a") as log:
         task = bar.add_task(chosen.name, total=chosen.iterations, completed=state.iteration)
         for step in _until(last, outer_loop(chosen, learner, distribution, state), state):
@@ -108,7 +112,9 @@ def _draw_curve(folder: Path) -> None:
     records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     measured = [(r["iteration"], r["validation"]) for r in records if r["validation"] is not None]
     figure, axes = plt.subplots(figsize=(7, 4))
-    axes.plot([r["iteration"] for r in records], _smooth([r["score"] for r in records]), label="training")
+    axes.plot(
+        [r["iteration"] for r in records], _smooth([r["score"] for r in records]), label="training"
+    )
     axes.plot(*zip(*measured, strict=True), "o-", label="validation") if measured else None
     axes.set(xlabel="outer step", ylabel="score of the queries")
     axes.legend()
@@ -156,7 +162,11 @@ def _publish(chosen: Any, learner: Any, distribution: Any, state: Any, folder: P
             "preprocessing": INPUT_PREPROCESSING[chosen.distribution["name"]],
         },
         max_way=chosen.max_way,
-        inner_loop={"steps": inner.steps, "step_size": inner.step_size, "normalisation": inner.normalisation},
+        inner_loop={
+            "steps": inner.steps,
+            "step_size": inner.step_size,
+            "normalisation": inner.normalisation,
+        },
         provenance=_provenance(chosen, distribution, state.iteration),
         evaluation=[asdict(measured)],
     )
@@ -177,5 +187,3 @@ def _provenance(chosen: Any, distribution: Any, iterations: int) -> dict[str, An
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "hardware": f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
     }
-
-

@@ -64,8 +64,10 @@ def claim(
     ready = and_(t.c.status == Status.QUEUED, like)
     ready = ready if first.alone else and_(ready, t.c.alone.is_(False))
     picked = select(t.c.id).where(ready).order_by(t.c.queued_at).limit(limit)
-    ids = picked.with_for_update(skip_locked=True).cte("picked").prefix_with(
-        "MATERIALIZED", dialect="postgresql"
+    ids = (
+        picked.with_for_update(skip_locked=True)
+        .cte("picked")
+        .prefix_with("MATERIALIZED", dialect="postgresql")
     )
     statement = (
         update(t)
@@ -139,7 +141,9 @@ def expire_due(connection: Connection) -> list[str]:
     """*succeeded* rows past their time become *expired*; their ids."""
     due = and_(t.c.status == Status.SUCCEEDED, t.c.expires_at <= now_s())
     status = advance(Status.SUCCEEDED, Status.EXPIRED)
-    ids = list(connection.execute(update(t).where(due).values(status=status).returning(t.c.id)).scalars())
+    ids = list(
+        connection.execute(update(t).where(due).values(status=status).returning(t.c.id)).scalars()
+    )
     for adaptation_id in ids:
         record(connection, adaptation_id, status)
     return ids
@@ -153,9 +157,7 @@ def find_replay(connection: Connection, tenant_id: str, key: str) -> tuple[str, 
     return (row.fingerprint, row.adaptation_id) if row else None
 
 
-def keep_key(
-    connection: Connection, new: NewAdaptation, *, key: str, fingerprint: str
-) -> None:
+def keep_key(connection: Connection, new: NewAdaptation, *, key: str, fingerprint: str) -> None:
     """Binds an idempotency key to a new row, in the row's own transaction.
 
     Raises sqlalchemy.exc.IntegrityError where another transaction was first.
@@ -196,12 +198,16 @@ def _held(one: Adaptation) -> ColumnElement[bool]:
 
 def _finish(connection: Connection, held: Adaptation, to: Status, **values: Any) -> bool:
     expires = now_s() + t.c.ttl_seconds if held.ttl_seconds is not None else None
-    statement = update(t).where(_held(held)).values(
-        status=advance(Status.RUNNING, to),
-        finished_at=now_s(),
-        expires_at=expires,
-        lease_until=None,
-        **values,
+    statement = (
+        update(t)
+        .where(_held(held))
+        .values(
+            status=advance(Status.RUNNING, to),
+            finished_at=now_s(),
+            expires_at=expires,
+            lease_until=None,
+            **values,
+        )
     )
     if connection.execute(statement).rowcount != 1:
         return False
@@ -211,8 +217,15 @@ def _finish(connection: Connection, held: Adaptation, to: Status, **values: Any)
 
 
 def _requeue(connection: Connection, lost: Adaptation) -> None:
-    statement = update(t).where(_held(lost)).values(
-        status=advance(Status.RUNNING, Status.QUEUED), alone=True, lease_until=None, queued_at=now_s()
+    statement = (
+        update(t)
+        .where(_held(lost))
+        .values(
+            status=advance(Status.RUNNING, Status.QUEUED),
+            alone=True,
+            lease_until=None,
+            queued_at=now_s(),
+        )
     )
     if connection.execute(statement).rowcount == 1:
         record(connection, lost.id, Status.QUEUED, reason="worker-lost", epoch=lost.epoch)

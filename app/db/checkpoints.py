@@ -23,7 +23,12 @@ class CheckpointRow:
 
 
 def add_version(
-    connection: Connection, tenant_id: str, digest: str, size: int, parameters: int, description: dict[str, Any]
+    connection: Connection,
+    tenant_id: str,
+    digest: str,
+    size: int,
+    parameters: int,
+    description: dict[str, Any],
 ) -> CheckpointRow:
     """The version that this digest already has under its name, or the next one."""
     ensure_tenant(connection, tenant_id)

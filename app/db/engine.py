@@ -92,7 +92,9 @@ def _available() -> Iterator[None]:
     try:
         yield
     except (OperationalError, PoolTimeout) as error:
-        raise ServiceError("unavailable", "the database does not answer", retry_after_s=1) from error
+        raise ServiceError(
+            "unavailable", "the database does not answer", retry_after_s=1
+        ) from error
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise

@@ -74,7 +74,10 @@ def tenant_of(connection: Connection, secret: str) -> str | None:
 def list_keys(connection: Connection) -> list[KeyRow]:
     """All keys, oldest first."""
     columns = (t.c.id, t.c.tenant_id, t.c.name, t.c.created_at, t.c.expires_at, t.c.revoked_at)
-    return [KeyRow(**row._mapping) for row in connection.execute(select(*columns).order_by(t.c.created_at))]
+    return [
+        KeyRow(**row._mapping)
+        for row in connection.execute(select(*columns).order_by(t.c.created_at))
+    ]
 
 
 def revoke_key(connection: Connection, key_id: str) -> bool:

@@ -156,7 +156,9 @@ def _read_archives(
                 progress(1)
     names = sorted(drawings)
     if len(names) != 1623 or any(len(drawings[name]) != DRAWINGS for name in names):
-        raise ValueError(f"expected 1623 characters of {DRAWINGS} drawings, got {len(names)} characters")
+        raise ValueError(
+            f"expected 1623 characters of {DRAWINGS} drawings, got {len(names)} characters"
+        )
     return names, np.stack([np.stack(drawings[name]) for name in names])
 
 

@@ -1,0 +1,36 @@
+"""What the API and the workers share at run time: settings, database, store and queue, opened together."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from app.db.engine import open_engine
+from app.queue import Queue, open_queue
+from app.settings import Settings
+from app.store import BlobStore, open_store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backends:
+    """Handles that are safe to share between threads of one process, not between processes."""
+
+    settings: Settings
+    engine: Engine
+    store: BlobStore
+    queue: Queue
+
+    def close(self) -> None:
+        """Gives connections back."""
+        self.engine.dispose()
+        self.queue.celery.close()
+        self.queue.redis.close()
+
+
+def open_backends(settings: Settings) -> Backends:
+    """Opens what the settings name; connections are made when they are first used."""
+    return Backends(
+        settings=settings,
+        engine=open_engine(settings.effective_database_url),
+        store=open_store(settings.effective_store_url),
+        queue=open_queue(settings),
+    )

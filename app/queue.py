@@ -1,0 +1,126 @@
+"""Messages: a hint that an adaptation waits, carried by Celery. The row is the truth.
+
+Celery acknowledges early, never redelivers and keeps no results; the lease and the sweeper do that
+work. Hints are coalesced: while one is under way, a busy worker needs no second.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis import Redis, RedisError
+
+from app.settings import Settings
+
+ADAPT_TASK, REPAIR_TASK = "fewstep.adapt", "fewstep.repair"
+QUEUE = "adapt"
+PENDING = "fewstep:hint-pending"
+PENDING_S = 2  # a lost hint delays the next one by no more
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """Where hints go: the Celery application and the Redis that coalesces them."""
+
+    celery: Celery
+    redis: "Redis"
+
+    def hint(self, adaptation_id: str) -> bool:
+        """Tells the workers that this adaptation waits, unless they are being told already.
+
+        Never raises for a broker that is away: the sweeper hints again. False where nothing was sent.
+        """
+        if not self._first_since_taken():
+            return False
+        return self._send(ADAPT_TASK, adaptation_id)
+
+    def taken(self) -> None:
+        """A worker looks now: rows committed from here on need a hint of their own."""
+        try:
+            self.redis.delete(PENDING)
+        except RedisError as error:
+            log.warning("hint not marked as taken: %s", type(error).__name__)
+
+    def repair(self, adaptation_id: str) -> bool:
+        """Asks a worker to derive an adaptation's parameters again."""
+        return self._send(REPAIR_TASK, adaptation_id)
+
+    def is_up(self) -> bool:
+        """Whether the broker and Redis answer now."""
+        try:
+            self.redis.ping()
+            with self.celery.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, timeout=1)
+        except (RedisError, OperationalError, OSError):
+            return False
+        return True
+
+    def _first_since_taken(self) -> bool:
+        try:
+            return bool(self.redis.set(PENDING, 1, nx=True, ex=PENDING_S))
+        except RedisError:
+            return True
+
+    def _send(self, task: str, adaptation_id: str) -> bool:
+        try:
+            self.celery.send_task(task, args=(adaptation_id,), queue=QUEUE, retry=False)
+        except (OperationalError, OSError, RedisError) as error:
+            log.warning("hint not sent adaptation_id=%s: %s", adaptation_id, type(error).__name__)
+            self.taken()
+            return False
+        return True
+
+
+def open_queue(settings: Settings) -> Queue:
+    """The queue that the settings name; connects when it is first used. Needs a redis_url."""
+    return Queue(celery=build_celery(settings), redis=open_redis(settings))
+
+
+def open_redis(settings: Settings) -> "Redis":
+    """A client of the Redis that carries wake-ups."""
+    return Redis.from_url(str(settings.redis_url), socket_timeout=2, socket_connect_timeout=1)
+
+
+def build_celery(settings: Settings) -> Celery:
+    """The Celery application for sending and for working."""
+    app = Celery(
+        "fewstep", broker=kombu_url(str(settings.effective_broker_url)), set_as_current=False
+    )
+    app.conf.update(
+        task_ignore_result=True,
+        task_acks_late=False,
+        task_default_queue=QUEUE,
+        task_create_missing_queues=True,
+        task_serializer="json",
+        accept_content=["json"],
+        worker_prefetch_multiplier=1,
+        worker_pool_start_method="spawn",
+        worker_hijack_root_logger=False,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_proc_alive_timeout=60,
+        broker_connection_retry_on_startup=True,
+        broker_connection_timeout=2,
+        broker_transport_options=_transport_options(str(settings.effective_broker_url)),
+    )
+    return app
+
+
+def kombu_url(url: str) -> str:
+    """``unix:///path?db=N``, as redis-py writes it, in Celery's words; other URLs as they are."""
+    parts = urlsplit(url)
+    if parts.scheme != "unix":
+        return url
+    database = parse_qs(parts.query).get("db", ["0"])[0]
+    return f"redis+socket://{parts.path}?virtual_host={database}"
+
+
+def _transport_options(url: str) -> dict[str, Any]:
+    if url.startswith("amqp"):
+        return {}
+    return {"socket_timeout": 5, "socket_connect_timeout": 1}

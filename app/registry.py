@@ -1,0 +1,89 @@
+"""Checkpoints as the service knows them: names, versions, and the shipped ones put where workers find them."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from app.db.checkpoints import CheckpointRow, add_version, find_version, list_versions
+from app.db.engine import reading, writing
+from app.db.tenants import DEFAULT, SHARED, ensure_tenant
+from app.errors import ServiceError, refusal
+from app.store import BlobStore
+
+REFERENCE = re.compile(r"([a-z0-9][a-z0-9._-]{0,63})(?::([1-9][0-9]{0,17})|@([a-z0-9][a-z0-9._-]{0,63}))?")
+
+LAST_VERSION = 2**31 - 1  # what the column holds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """``name``, ``name:3`` or ``name@alias``."""
+
+    name: str
+    version: int | None = None
+    alias: str | None = None
+
+
+def parse_reference(text: str, *, pointer: str = "/checkpoint") -> Reference:
+    """The reference in a request. Raises ServiceError ``validation`` where it is none."""
+    match = REFERENCE.fullmatch(text)
+    if match is None:
+        raise refusal("validation", pointer, "expected name, name:3 or name@alias")
+    name, version, alias = match.groups()
+    return Reference(name=name, version=int(version) if version else None, alias=alias)
+
+
+def find_checkpoint(engine: Engine, tenant_id: str, reference: Reference) -> CheckpointRow:
+    """The version that a tenant means. Raises ServiceError ``not-found``."""
+    found = None
+    if reference.alias is None and (reference.version or 1) <= LAST_VERSION:
+        with reading(engine) as connection:
+            found = find_version(connection, tenant_id, reference.name, reference.version)
+    if found is None:
+        raise ServiceError("not-found", "there is no such checkpoint")
+    return found
+
+
+def list_checkpoints(engine: Engine, tenant_id: str) -> list[CheckpointRow]:
+    """Every version that a tenant can use."""
+    with reading(engine) as connection:
+        return list_versions(connection, tenant_id)
+
+
+def shipped_files() -> list[Path]:
+    """The checkpoint files that come with the product."""
+    import models
+
+    return sorted((Path(models.__file__).parent / "checkpoints").glob("*.safetensors"))
+
+
+def install_shipped(engine: Engine, store: BlobStore) -> None:
+    """Puts the shipped checkpoints into the store and their rows into the database, once each."""
+    with writing(engine) as connection:
+        ensure_tenant(connection, DEFAULT)
+    install(engine, store, SHARED, (path.read_bytes() for path in shipped_files()))
+
+
+def install(
+    engine: Engine, store: BlobStore, tenant_id: str, files: Iterable[bytes]
+) -> list[CheckpointRow]:
+    """Makes checkpoint files versions of their names: blob before row.
+
+    Raises models.checkpoint.InvalidCheckpoint where a file is none.
+    """
+    from models.checkpoint import describe_checkpoint, load_checkpoint
+
+    installed = []
+    for data in files:
+        checkpoint = load_checkpoint(data)
+        digest = store.put(tenant_id, data)
+        parameters = sum(tensor.numel() for tensor in checkpoint.meta.theta.values())
+        with writing(engine) as connection:
+            row = add_version(
+                connection, tenant_id, digest, len(data), parameters, describe_checkpoint(checkpoint)
+            )
+        installed.append(row)
+    return installed

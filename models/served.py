@@ -1,0 +1,76 @@
+"""One adapted model, ready to predict: φ, its support statistics and its network."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.adapted_file import AdaptedFile, load_adapted
+from models.checkpoint import Checkpoint
+from models.heads import Head
+from models.inner_loop import Adapted, Learner, predict
+from models.networks import build_network
+from models.normalisation import EpisodeNorm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedModel:
+    """description: as in the adapted model's file; bytes: of its tensors."""
+
+    learner: Learner
+    adapted: Adapted
+    description: dict[str, Any]
+    bytes: int
+
+    def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(Q, …) inputs -> (Q, outputs) scores or values; each depends on its own input alone."""
+        with torch.no_grad():
+            outputs = predict(self.learner, self.adapted, torch.from_numpy(x))
+        return np.asarray(outputs.numpy(), dtype=np.float32)
+
+
+def load_served(data: bytes) -> ServedModel:
+    """The model in the bytes of an adapted file."""
+    return _served(load_adapted(data))
+
+
+def serve_theta(checkpoint: Checkpoint) -> ServedModel | None:
+    """The unadapted θ of a regression checkpoint; None where it normalises by a support set."""
+    normalised = any(isinstance(layer, EpisodeNorm) for layer in checkpoint.learner.network.modules())
+    if normalised:
+        return None
+    network = {"name": checkpoint.network, **checkpoint.network_config}
+    description = {
+        "task": checkpoint.learner.task,
+        "network": network,
+        "head": {"kind": checkpoint.learner.head.kind},
+        "normalisation": checkpoint.learner.normalisation,
+        "input": checkpoint.input,
+        "classes": None,
+        "outputs": checkpoint.learner.head.outputs,
+    }
+    return _served(
+        AdaptedFile(params=checkpoint.meta.theta, statistics={}, description=description)
+    )
+
+
+def _served(file: AdaptedFile) -> ServedModel:
+    about = file.description
+    config = {key: value for key, value in about["network"].items() if key != "name"}
+    network = build_network(about["network"]["name"], config).requires_grad_(False)
+    learner = Learner(
+        network=network,
+        head=Head(kind=about["head"]["kind"], outputs=about["outputs"]),
+        task=about["task"],
+        normalisation=about["normalisation"],
+    )
+    adapted = Adapted(params=file.params, statistics=file.statistics, losses=torch.empty(0))
+    tensors = (*file.params.values(), *file.statistics.values())
+    return ServedModel(
+        learner=learner,
+        adapted=adapted,
+        description=about,
+        bytes=sum(tensor.nbytes for tensor in tensors),
+    )

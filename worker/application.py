@@ -1,0 +1,87 @@
+"""The Celery application that ``celery -A worker.application worker`` runs: thin tasks and signals.
+
+The parent process imports no torch: its children are spawned, and only they do.
+"""
+
+import logging
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from celery import signals
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.backends import open_backends
+from app.db.engine import writing
+from app.db.workers import announce, withdraw
+from app.errors import ServiceError
+from app.queue import ADAPT_TASK, REPAIR_TASK, build_celery
+from app.settings import load_settings
+from worker.sweeper import start_sweeper
+
+if TYPE_CHECKING:
+    from worker.desk import Desk
+
+log = logging.getLogger(__name__)
+settings = load_settings()
+app = build_celery(settings)
+_desk: list["Desk"] = []  # the one desk of this process, from worker_process_init on
+_stop_sweeping: list[threading.Event] = []
+
+
+@app.task(name=ADAPT_TASK)  # type: ignore[untyped-decorator]
+def adapt(adaptation_id: str) -> None:
+    """A hint: this adaptation waits, and maybe its like."""
+    from worker.batch import run_hint
+
+    run_hint(_desk[0], adaptation_id)
+
+
+@app.task(name=REPAIR_TASK)  # type: ignore[untyped-decorator]
+def repair(adaptation_id: str) -> None:
+    """This adaptation's parameters failed their check."""
+    from worker.repairing import repair as derive_again
+
+    derive_again(_desk[0], adaptation_id)
+
+
+@signals.worker_ready.connect
+def _sweep(**_: Any) -> None:
+    _stop_sweeping.append(start_sweeper(open_backends(settings)))
+
+
+@signals.worker_shutting_down.connect
+def _stop_sweeper(**_: Any) -> None:
+    for stop in _stop_sweeping:
+        stop.set()
+
+
+@signals.worker_process_init.connect
+def _sit_down(**_: Any) -> None:
+    from worker.desk import open_desk
+    from worker.warming import warm_up
+
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
+    desk = open_desk(settings)
+    warm_up(desk)
+    _desk.append(desk)
+    threading.Thread(target=partial(_live, desk), name="alive", daemon=True).start()
+
+
+@signals.worker_process_shutdown.connect
+def _stand_up(**_: Any) -> None:
+    for desk in _desk:
+        with writing(desk.backends.engine) as connection:
+            withdraw(connection, desk.name)
+
+
+def _live(desk: "Desk") -> None:
+    """Says every other second that this process lives."""
+    wait = threading.Event()
+    while True:
+        try:
+            with writing(desk.backends.engine) as connection:
+                announce(connection, desk.name, host=desk.host, device=desk.device.type)
+        except (SQLAlchemyError, ServiceError) as error:
+            log.warning("not announced: %s", type(error).__name__)
+        wait.wait(settings.heartbeat_s)

@@ -1,0 +1,65 @@
+"""``assess``: is this adaptation any good? Each support example left out once and predicted by the rest."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.checkpoint import Checkpoint
+from models.inner_loop import Adapted
+from worker.engine import Failure, Work, adapt_rows, query_outputs
+
+
+def leave_one_out(
+    checkpoint: Checkpoint, work: Work, *, outputs: int, steps: int
+) -> dict[str, float | None]:
+    """leave_one_out_accuracy and that of nearest prototypes (no step taken), or leave_one_out_mse.
+
+    None where no example can be left out: its class (or the set) would be empty without it.
+    """
+    left_out = _can_be_left_out(checkpoint, work, outputs)
+    if checkpoint.learner.task == "regression":
+        return {"leave_one_out_mse": _score(checkpoint, work, left_out, outputs, steps)}
+    return {
+        "leave_one_out_accuracy": _score(checkpoint, work, left_out, outputs, steps),
+        "leave_one_out_accuracy_prototypes": _score(checkpoint, work, left_out, outputs, 0),
+    }
+
+
+def _can_be_left_out(checkpoint: Checkpoint, work: Work, outputs: int) -> list[int]:
+    if checkpoint.learner.task == "regression":
+        return list(range(len(work.x))) if len(work.x) > 1 else []
+    counts = np.bincount(work.y, minlength=outputs)
+    return [index for index, label in enumerate(work.y) if counts[label] > 1]
+
+
+def _score(
+    checkpoint: Checkpoint, work: Work, left_out: list[int], outputs: int, steps: int
+) -> float | None:
+    if not left_out:
+        return None
+    rest = [_without(work, index) for index in left_out]
+    device = next(iter(checkpoint.meta.theta.values())).device
+    adapted = adapt_rows(checkpoint, rest, outputs=outputs, steps=steps, device=device)
+    scores = [_hit(checkpoint, one, work, i) for one, i in zip(adapted, left_out, strict=True)]
+    mean = float(np.mean(scores))
+    return mean if np.isfinite(mean) else None
+
+
+def _without(work: Work, index: int) -> Work:
+    keep = np.arange(len(work.x)) != index
+    return Work(x=work.x[keep], y=work.y[keep], step_size=work.step_size)
+
+
+def _hit(checkpoint: Checkpoint, adapted: Adapted | Failure, work: Work, index: int) -> float:
+    if isinstance(adapted, Failure):
+        return float("nan")
+    outputs = query_outputs(checkpoint, adapted, work.x[index : index + 1])[0]
+    return score(checkpoint, outputs[None], work.y[index : index + 1])
+
+
+def score(checkpoint: Checkpoint, outputs: torch.Tensor, y: Any) -> float:
+    """Share of right classes, or mean squared error."""
+    if checkpoint.learner.task == "regression":
+        return float(np.square(outputs.numpy() - y).mean())
+    return float((outputs.argmax(dim=1).numpy() == y).mean())

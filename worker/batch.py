@@ -1,0 +1,214 @@
+"""One hint's work: claim waiting adaptations that fit one batch, adapt them together, end their rows.
+
+No transaction is open while the device works. Blobs before rows, rows before wake-ups.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from app.adaptation import Adaptation, Outcome
+from app.codec import unpack_arrays
+from app.db.adaptations import claim, fail, next_waiting, succeed
+from app.db.engine import writing
+from app.events import wake
+from app.predictions import class_predictions, value_predictions
+from app.store import BlobDamaged, BlobMissing, StoreFull
+from models.adapted_file import dump_adapted
+from models.checkpoint import Checkpoint, InvalidCheckpoint
+from models.inner_loop import Adapted
+from worker.assessing import leave_one_out, score
+from worker.desk import Desk, hot_checkpoint
+from worker.engine import Failure, Work, adapt_rows, before_adaptation, query_outputs
+from worker.leases import Progress, keeping_leases
+
+log = logging.getLogger(__name__)
+
+Result = Outcome | Failure
+
+
+def run_hint(desk: Desk, hint: str | None) -> int:
+    """Claims one batch and runs it; how many adaptations that were."""
+    backends = desk.backends
+    backends.queue.taken()
+    with writing(backends.engine) as connection:
+        held = claim(
+            connection,
+            worker=desk.name,
+            limit=backends.settings.batch_limit,
+            lease_s=backends.settings.lease_s,
+            hint=hint,
+        )
+        left = next_waiting(connection)
+    if left is not None:
+        backends.queue.hint(left)  # another worker's, or this one's next
+    if held:
+        with keeping_leases(backends, held) as progress:
+            _finish(desk, held, run_batch(desk, held, progress))
+    return len(held)
+
+
+def run_batch(desk: Desk, held: Sequence[Adaptation], progress: Progress) -> list[Result]:
+    """The result of every claimed row, in their order. An error in a batch makes its rows run alone."""
+    try:
+        return _run(desk, held, progress)
+    except Exception:
+        log.exception("batch failed adaptation_id=%s E=%d", held[0].id, len(held))
+        if len(held) == 1:
+            return [Failure(code="internal", detail="the service made a mistake; it was logged")]
+        return [run_batch(desk, [one], progress)[0] for one in held]
+
+
+def load_work(desk: Desk, one: Adaptation) -> Work | Failure:
+    """A row's support set out of the store."""
+    try:
+        arrays = unpack_arrays(desk.backends.store.get(one.tenant_id, one.support_digest))
+    except (BlobMissing, BlobDamaged):
+        return Failure(code="damaged", detail="the stored support set failed its check")
+    return Work(x=arrays["x"], y=arrays["y"], step_size=one.step_size)
+
+
+def store_phi(desk: Desk, checkpoint: Checkpoint, one: Adaptation, adapted: Adapted) -> str:
+    """Keeps φ as a blob of the tenant; its digest."""
+    return desk.backends.store.put(
+        one.tenant_id, dump_adapted(adapted, description_of(checkpoint, one))
+    )
+
+
+def description_of(checkpoint: Checkpoint, one: Adaptation) -> dict[str, Any]:
+    """What the adapted model's file says of itself; equal adaptations say the same."""
+    learner = checkpoint.learner
+    return {
+        "task": learner.task,
+        "network": {"name": checkpoint.network, **checkpoint.network_config},
+        "head": {"kind": learner.head.kind},
+        "normalisation": learner.normalisation,
+        "input": checkpoint.input,
+        "classes": list(one.classes) if one.classes is not None else None,
+        "outputs": one.outputs,
+        "steps": one.steps,
+        "step_size": one.step_size,
+        "checkpoint": {
+            "name": one.checkpoint.name,
+            "version": one.checkpoint.version,
+            "digest": f"sha256:{one.checkpoint.digest}",
+        },
+    }
+
+
+def _run(desk: Desk, held: Sequence[Adaptation], progress: Progress) -> list[Result]:
+    first = held[0]
+    try:
+        checkpoint = hot_checkpoint(desk, first.checkpoint)
+    except (BlobMissing, BlobDamaged, InvalidCheckpoint):
+        lost = Failure(code="damaged", detail="the stored checkpoint failed its check")
+        return [lost for _ in held]
+    loaded = [load_work(desk, one) for one in held]
+    ready = [work for work in loaded if isinstance(work, Work)]
+    progress.moved()
+    started = time.perf_counter()
+    adapted = iter(
+        adapt_rows(
+            checkpoint,
+            ready,
+            outputs=first.outputs,
+            steps=first.steps,
+            device=desk.device,
+            progress=progress.moved,
+        )
+    )
+    adapt_ms = (time.perf_counter() - started) * 1000
+    results: list[Result] = []
+    for one, work in zip(held, loaded, strict=True):
+        result = next(adapted) if isinstance(work, Work) else work
+        if isinstance(result, Adapted) and isinstance(work, Work):
+            timing = _timing(one, adapt_ms, len(ready))
+            results.append(_outcome(desk, checkpoint, one, work, result, timing))
+        elif isinstance(result, Failure):
+            results.append(result)
+        progress.moved()
+    return results
+
+
+def _outcome(
+    desk: Desk,
+    checkpoint: Checkpoint,
+    one: Adaptation,
+    work: Work,
+    adapted: Adapted,
+    timing: dict[str, Any],
+) -> Result:
+    metrics: dict[str, Any] = {"support_loss": [float(loss) for loss in adapted.losses]}
+    predictions = None
+    if one.query_digest is not None:
+        try:
+            query = unpack_arrays(desk.backends.store.get(one.tenant_id, one.query_digest))
+        except (BlobMissing, BlobDamaged):
+            return Failure(code="damaged", detail="the stored query set failed its check")
+        outputs = query_outputs(checkpoint, adapted, query["x"])
+        if not bool(outputs.isfinite().all()):
+            return Failure(code="diverged", detail="a query's prediction is not finite")
+        predictions = _readable(one, outputs.numpy())
+        metrics |= _query_metrics(checkpoint, one, work, query, outputs)
+    if one.assess:
+        metrics |= leave_one_out(checkpoint, work, outputs=one.outputs, steps=one.steps)
+    try:
+        phi = store_phi(desk, checkpoint, one, adapted)
+    except StoreFull:
+        return Failure(code="store-full", detail="there is no room for the adapted parameters")
+    return Outcome(phi_digest=phi, metrics=metrics, predictions=predictions, timing=timing)
+
+
+def _readable(one: Adaptation, outputs: np.ndarray[Any, Any]) -> list[dict[str, Any]]:
+    if one.classes is None:
+        return value_predictions(outputs)
+    return class_predictions(outputs, one.classes)
+
+
+def _query_metrics(
+    checkpoint: Checkpoint, one: Adaptation, work: Work, query: dict[str, Any], outputs: Any
+) -> dict[str, float]:
+    if "y" not in query:
+        return {}
+    before = before_adaptation(checkpoint, work, outputs=one.outputs)
+    measure = "query_mse" if one.task == "regression" else "query_accuracy"
+    untouched = query_outputs(checkpoint, before, query["x"])
+    return {
+        measure: score(checkpoint, outputs, query["y"]),
+        f"{measure}_before": score(checkpoint, untouched, query["y"]),
+    }
+
+
+def _timing(one: Adaptation, adapt_ms: float, batch_size: int) -> dict[str, Any]:
+    waited = (one.started_at or one.queued_at) - one.queued_at
+    return {
+        "queued_ms": round(max(waited, 0) * 1000, 3),
+        "adapt_ms": round(adapt_ms, 3),
+        "batch_size": batch_size,
+    }
+
+
+def _finish(desk: Desk, held: Sequence[Adaptation], results: Sequence[Result]) -> None:
+    with writing(desk.backends.engine) as connection:
+        for one, result in zip(held, results, strict=True):
+            if isinstance(result, Outcome):
+                kept = succeed(connection, one, result)
+            else:
+                kept = fail(connection, one, code=result.code, detail=result.detail)
+            log.info(
+                "ended adaptation_id=%s status=%s worker=%s epoch=%d E=%d steps=%d",
+                one.id,
+                _word(result) if kept else "fenced",
+                desk.name,
+                one.epoch,
+                len(held),
+                one.steps,
+            )
+    wake(desk.backends.queue.redis, [one.id for one in held])
+
+
+def _word(result: Result) -> str:
+    return "succeeded" if isinstance(result, Outcome) else f"failed:{result.code}"

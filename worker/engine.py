@@ -1,0 +1,110 @@
+"""Many support sets in one stacked call. No database, no queue: arrays in, adapted parameters out.
+
+A row whose numbers go wrong fails alone. Out of memory halves the batch.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.checkpoint import Checkpoint
+from models.evaluation import episode_of
+from models.inner_loop import Adapted, InnerLoop, adapt_episodes, predict
+
+STACKED = 8  # episodes in one call on a CPU; more wait for memory, fewer for arithmetic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One row's part of a batch: x (S, …) float32, y (S,) int64 or (S, outputs) float32."""
+
+    x: NDArray[np.float32]
+    y: NDArray[Any]
+    step_size: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a row has no result."""
+
+    code: str
+    detail: str
+
+
+def adapt_rows(
+    checkpoint: Checkpoint,
+    rows: Sequence[Work],
+    *,
+    outputs: int,
+    steps: int,
+    device: torch.device,
+    progress: Callable[[], None] = lambda: None,
+) -> list[Adapted | Failure]:
+    """The adaptation of every row, in their order; rows share shape, outputs and steps."""
+    size = STACKED if device.type == "cpu" else len(rows)
+    done: list[Adapted | Failure] = []
+    while len(done) < len(rows):
+        part = rows[len(done) : len(done) + size]
+        try:
+            done.extend(_stacked(checkpoint, part, outputs=outputs, steps=steps, device=device))
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            if len(part) == 1:
+                done.append(Failure(code="out-of-memory", detail="the support set needs more memory"))
+            size = max(1, len(part) // 2)
+        progress()
+    return done
+
+
+def query_outputs(checkpoint: Checkpoint, adapted: Adapted, x: NDArray[np.float32]) -> Tensor:
+    """(Q, …) queries -> (Q, outputs) scores or values on the CPU."""
+    device = adapted.losses.device
+    with torch.no_grad():
+        return predict(checkpoint.learner, adapted, torch.from_numpy(x).to(device)).cpu()
+
+
+def before_adaptation(checkpoint: Checkpoint, work: Work, *, outputs: int) -> Adapted:
+    """The same support set with no gradient step taken."""
+    device = next(iter(checkpoint.meta.theta.values())).device
+    (adapted,) = _stacked(checkpoint, [work], outputs=outputs, steps=0, device=device)
+    if isinstance(adapted, Failure):
+        raise FloatingPointError(adapted.detail)
+    return adapted
+
+
+def _stacked(
+    checkpoint: Checkpoint, rows: Sequence[Work], *, outputs: int, steps: int, device: torch.device
+) -> list[Adapted | Failure]:
+    x = torch.from_numpy(np.stack([row.x for row in rows])).to(device)
+    y = torch.from_numpy(np.stack([row.y for row in rows])).to(device)
+    with torch.no_grad():
+        adapted = adapt_episodes(
+            checkpoint.learner,
+            checkpoint.meta.theta,
+            x,
+            y,
+            _recipe(checkpoint.recipe, rows, steps, device),
+            outputs=outputs,
+        )
+    return [_judged(episode_of(adapted, index)) for index in range(len(rows))]
+
+
+def _recipe(
+    default: InnerLoop, rows: Sequence[Work], steps: int, device: torch.device
+) -> InnerLoop:
+    sizes = [row.step_size if row.step_size is not None else 0.0 for row in rows]
+    return replace(default, steps=steps, step_size=torch.tensor(sizes, device=device))
+
+
+def _judged(adapted: Adapted) -> Adapted | Failure:
+    tensors = (adapted.losses, *adapted.params.values(), *adapted.statistics.values())
+    if all(bool(tensor.isfinite().all()) for tensor in tensors):
+        return adapted
+    steps = int(adapted.losses.isfinite().sum())
+    detail = f"the loss or a parameter was no longer finite after {max(steps - 1, 0)} steps"
+    return Failure(code="diverged", detail=f"{detail}; try a smaller step_size or scale the targets")
