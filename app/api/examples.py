@@ -1,0 +1,112 @@
+"""The examples of the OpenAPI document: requests that work when pasted, answers as they look."""
+
+from typing import Any, Final
+
+Example = dict[str, Any]
+
+SUPPORT: Final[Example] = {
+    "inputs": [-4.0, -2.0, 0.0, 2.0, 4.0],
+    "targets": [-1.51, 1.82, 0.0, -1.82, 1.51],
+}
+QUERY: Final[Example] = {"inputs": [1.0], "targets": [-1.68]}
+ADAPT: Final[Example] = {
+    "checkpoint": "sinusoid",
+    "support": SUPPORT,
+    "query": QUERY,
+    "steps": 10,
+    "name": "a sine from five points",
+    "metadata": {"user": "42"},
+    "ttl_seconds": 86400,
+}
+PREDICT: Final[Example] = {"checkpoint": "sinusoid", "inputs": [-1.0, 0.5]}
+CHECKPOINT_REF: Final[Example] = {
+    "name": "omniglot-5way-1shot",
+    "version": 1,
+    "digest": "sha256:" + "5f" * 32,
+}
+CLASS_PREDICTION: Final[Example] = {
+    "label": "bet",
+    "probability": 0.97,
+    "probabilities": {"alef": 0.03, "bet": 0.97},
+}
+VALUE_PREDICTION: Final[Example] = {"value": [0.31]}
+METRICS: Final[Example] = {
+    "support_loss": [0.69, 0.21, 0.06, 0.02],
+    "query_accuracy": 1.0,
+    "query_accuracy_before": 0.5,
+}
+TIMING: Final[Example] = {"queued_ms": 1.8, "adapt_ms": 9.1, "batch_size": 12}
+ADAPTATION: Final[Example] = {
+    "id": "ad_" + "0f" * 16,
+    "object": "adaptation",
+    "status": "succeeded",
+    "checkpoint": CHECKPOINT_REF,
+    "task": "classification",
+    "classes": ["alef", "bet"],
+    "steps": 3,
+    "step_size": 0.4,
+    "support_examples": 2,
+    "metrics": METRICS,
+    "predictions": [CLASS_PREDICTION],
+    "error": None,
+    "attempts": 1,
+    "name": "my letters",
+    "metadata": {"user": "42"},
+    "timing": TIMING,
+    "created_at": "2026-11-23T10:00:00Z",
+    "started_at": "2026-11-23T10:00:00.002Z",
+    "finished_at": "2026-11-23T10:00:00.011Z",
+    "expires_at": None,
+}
+PREDICTED: Final[Example] = {
+    "adaptation": ADAPTATION["id"],
+    "predictions": [CLASS_PREDICTION],
+}
+CHECKPOINT: Final[Example] = {
+    "object": "checkpoint",
+    **CHECKPOINT_REF,
+    "task": "classification",
+    "input": {"shape": [1, 28, 28], "preprocessing": {"kind": "picture", "mode": "L"}},
+    "max_way": 5,
+    "architecture": {"network": "conv4", "filters": 64},
+    "recipe": {"steps": 3, "step_size": 0.4},
+    "parameters": 111936,
+    "bytes": 450000,
+    "evaluation": [{"metric": "accuracy", "mean": 0.97, "ci95": 0.003, "episodes": 600}],
+    "provenance": {"command": "fewstep train omniglot-5way-1shot", "seed": 0},
+    "created_at": "2026-11-23T10:00:00Z",
+}
+LIMITS: Final[Example] = {
+    "object": "limits",
+    "body_bytes": 16777216,
+    "body_seconds": 30.0,
+    "support_examples": 640,
+    "query_examples": 1000,
+    "predict_inputs": 1000,
+    "steps": 100,
+    "wait_seconds": 60.0,
+    "ttl_seconds": 315360000,
+    "label_characters": 64,
+    "image_side_px": 4096,
+    "image_area_px": 16000000,
+    "image_types": ["image/png", "image/jpeg"],
+    "parameter_formats": ["safetensors"],
+    "ways": {"omniglot-5way-1shot": 5},
+    "devices": ["cpu"],
+}
+FIELD_ERROR: Final[Example] = {
+    "pointer": "/support/inputs/0",
+    "detail": "expected one number, got numbers of shape [2]",
+}
+PROBLEM: Final[Example] = {
+    "type": "/problems/shape-mismatch",
+    "title": "An array has the wrong shape",
+    "status": 422,
+    "detail": "expected one number, got numbers of shape [2]",
+    "code": "shape-mismatch",
+    "errors": [FIELD_ERROR],
+}
+ERROR: Final[Example] = {
+    "code": "diverged",
+    "detail": "the support loss became infinite; send a smaller step_size",
+}

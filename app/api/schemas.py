@@ -1,0 +1,309 @@
+"""What the REST surface takes and gives, field by field, each with an example that works.
+
+Only forms and fixed ranges are checked here; arrays are the codec's, limits that are settings the
+routes'. Nothing behind the routes sees these classes.
+"""
+
+from datetime import datetime
+from typing import Any, Final, Generic, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from app.api import examples
+from app.api.complaints import errors_from_pydantic, pointer_segment
+from app.api.fields import CheckpointText, Metadata, Name, Seconds, StepSize
+from app.errors import ServiceError, kind_of, refusal
+
+MAX_FIELDS: Final = 64  # more than any object has; pydantic would collect every unknown one
+
+Model = TypeVar("Model", bound=BaseModel)
+Item = TypeVar("Item", bound=BaseModel)
+
+
+def validate(model: type[Model], body: object) -> Model:
+    """The body as ``model``.
+
+    Raises ServiceError validation with a pointer to each wrong place, at most 20.
+    """
+    if not isinstance(body, dict):
+        raise refusal("validation", "", f"expected an object, got {kind_of(body)}")
+    _check_breadth(body)
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        errors = errors_from_pydantic(error.errors(include_url=False))
+        raise ServiceError("validation", "some fields are wrong", errors=errors) from None
+
+
+def _check_breadth(body: dict[str, Any]) -> None:
+    _refuse_breadth(body, "")
+    for name, value in body.items():
+        if isinstance(value, dict):
+            _refuse_breadth(value, "/" + pointer_segment(name))
+
+
+def _refuse_breadth(fields: dict[str, Any], pointer: str) -> None:
+    if len(fields) > MAX_FIELDS:
+        raise refusal("validation", pointer, f"expected at most {MAX_FIELDS} fields, got more")
+
+
+def _exactly_one(**origins: str | None) -> None:
+    given = [name for name, value in origins.items() if value is not None]
+    if len(given) != 1:
+        names = " and ".join(origins)
+        got = "both" if given else "neither"
+        raise PydanticCustomError(
+            "expected", "expected exactly one of {names}, got {got}", {"names": names, "got": got}
+        )
+
+
+def _example(example: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"example": example})
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+class Request(BaseModel):
+    """What a caller sends: exact types, no unknown fields."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class SupportSet(Request):
+    """The few labelled examples to adapt on."""
+
+    model_config = _example(examples.SUPPORT)
+
+    inputs: list[Any] = Field(description="Examples: number arrays, or PNG or JPEG data URLs.")
+    targets: list[Any] = Field(description="One for each: a class name, or numbers.")
+
+
+class QuerySet(Request):
+    """Examples to predict in the same call, and to score where their targets are given."""
+
+    model_config = _example(examples.QUERY)
+
+    inputs: list[Any] = Field(min_length=1, description="Examples, as in a support set.")
+    targets: list[Any] | None = Field(None, description="What they are, for the score.")
+
+
+class AdaptRequest(Request):
+    """A support set, and the checkpoint or the earlier adaptation to start from."""
+
+    model_config = _example(examples.ADAPT)
+
+    checkpoint: CheckpointText | None = None
+    extends: str | None = Field(None, description="An adaptation to do again with more examples.")
+    support: SupportSet
+    query: QuerySet | None = None
+    steps: int | None = Field(None, ge=0, description="Inner steps; unset: the recipe's.")
+    step_size: StepSize | None = Field(None, description="For the mean loss; unset: the recipe's.")
+    name: Name | None = None
+    metadata: Metadata = Field(default_factory=dict, description="Up to 16 strings of your own.")
+    ttl_seconds: Seconds | None = Field(None, description="How long the result is kept.")
+    assess: bool = Field(False, description="Whether to score by leaving one example out.")
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> Self:
+        _exactly_one(checkpoint=self.checkpoint, extends=self.extends)
+        return self
+
+
+class PredictRequest(Request):
+    """Inputs, and whose parameters predict them."""
+
+    model_config = _example(examples.PREDICT)
+
+    adaptation: str | None = Field(None, description="The adaptation that predicts.")
+    checkpoint: CheckpointText | None = None
+    inputs: list[Any] = Field(min_length=1, description="Examples, as in a support set.")
+    targets: list[Any] | None = Field(None, description="What they are, for the score.")
+    top_k: int | None = Field(None, ge=1, description="How many classes to list, likeliest first.")
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> Self:
+        _exactly_one(adaptation=self.adaptation, checkpoint=self.checkpoint)
+        return self
+
+
+class CheckpointRef(BaseModel):
+    """One version of a checkpoint."""
+
+    model_config = _example(examples.CHECKPOINT_REF)
+
+    name: str
+    version: int
+    digest: str
+
+
+class ClassPrediction(BaseModel):
+    """What a classifier says of one input."""
+
+    model_config = _example(examples.CLASS_PREDICTION)
+
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+
+
+class ValuePrediction(BaseModel):
+    """What a regression says of one input."""
+
+    model_config = _example(examples.VALUE_PREDICTION)
+
+    value: list[Any]
+
+
+Prediction = ClassPrediction | ValuePrediction
+
+
+class Metrics(BaseModel):
+    """How good it is; a score that was not asked for is absent."""
+
+    model_config = _example(examples.METRICS) | ConfigDict(extra="allow")  # a newer worker's scores
+
+    support_loss: list[float] | None = Field(
+        None, exclude_if=_is_none, description="Before the first inner step and after each."
+    )
+    query_accuracy: float | None = Field(None, exclude_if=_is_none)
+    query_accuracy_before: float | None = Field(None, exclude_if=_is_none)
+    query_mse: float | None = Field(None, exclude_if=_is_none)
+    query_mse_before: float | None = Field(None, exclude_if=_is_none)
+    leave_one_out_accuracy: float | None = Field(None, exclude_if=_is_none)
+    leave_one_out_mse: float | None = Field(None, exclude_if=_is_none)
+    nearest_prototype_accuracy: float | None = Field(None, exclude_if=_is_none)
+
+
+class Timing(BaseModel):
+    """Where the time went, in milliseconds, and how many adaptations shared the call."""
+
+    model_config = _example(examples.TIMING)
+
+    queued_ms: float | None = None
+    adapt_ms: float | None = None
+    batch_size: int | None = None
+
+
+class Failure(BaseModel):
+    """Why an adaptation ended without a result."""
+
+    model_config = _example(examples.ERROR)
+
+    code: str
+    detail: str
+
+
+class Adaptation(BaseModel):
+    """One support set's journey, as it stands."""
+
+    model_config = _example(examples.ADAPTATION)
+
+    id: str
+    object: Literal["adaptation"] = "adaptation"
+    status: Literal["queued", "running", "succeeded", "failed", "cancelled", "expired"]
+    checkpoint: CheckpointRef
+    task: str
+    classes: list[str] | None
+    steps: int
+    step_size: float | None
+    support_examples: int
+    metrics: Metrics | None
+    predictions: list[Prediction] | None
+    error: Failure | None
+    attempts: int
+    name: str | None
+    metadata: dict[str, str]
+    timing: Timing | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    expires_at: datetime | None
+
+
+class PredictResponse(BaseModel):
+    """One prediction for each input, in order, and whose parameters predicted."""
+
+    model_config = _example(examples.PREDICTED)
+
+    adaptation: str | None = Field(None, exclude_if=_is_none)
+    checkpoint: CheckpointRef | None = Field(None, exclude_if=_is_none)
+    predictions: list[Prediction]
+    metrics: Metrics | None = Field(None, exclude_if=_is_none)
+
+
+class CheckpointResource(BaseModel):
+    """What a version of a checkpoint is, takes, was trained on and reached."""
+
+    model_config = _example(examples.CHECKPOINT)
+
+    object: Literal["checkpoint"] = "checkpoint"
+    name: str
+    version: int
+    digest: str
+    task: str
+    input: dict[str, Any]
+    max_way: int | None = Field(description="The most classes it can carry; null for regression.")
+    architecture: dict[str, Any]
+    recipe: dict[str, Any] = Field(description="The inner loop's defaults.")
+    parameters: int = Field(description="How many numbers θ has.")
+    bytes: int
+    evaluation: list[dict[str, Any]]
+    provenance: dict[str, Any]
+    created_at: datetime
+
+
+class Limits(BaseModel):
+    """What this service accepts."""
+
+    model_config = _example(examples.LIMITS)
+
+    object: Literal["limits"] = "limits"
+    body_bytes: int
+    body_seconds: float
+    support_examples: int
+    query_examples: int
+    predict_inputs: int
+    steps: int
+    wait_seconds: float
+    ttl_seconds: int
+    label_characters: int
+    image_side_px: int
+    image_area_px: int
+    image_types: list[str]
+    parameter_formats: list[str]
+    ways: dict[str, int] = Field(description="The most classes by checkpoint.")
+    devices: list[str]
+
+
+class FieldProblem(BaseModel):
+    """One wrong place: a JSON pointer (RFC 6901), and what was expected and got there."""
+
+    model_config = _example(examples.FIELD_ERROR)
+
+    pointer: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """Problem details (RFC 9457)."""
+
+    model_config = _example(examples.PROBLEM)
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldProblem] = Field(default=[], max_length=20)
+
+
+class Page(BaseModel, Generic[Item]):
+    """A part of a list, newest first, and the cursor of the next part."""
+
+    object: Literal["list"] = "list"
+    data: list[Item]
+    has_more: bool
+    next: str | None
