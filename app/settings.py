@@ -80,9 +80,8 @@ class Settings(BaseSettings):
     )
     bootstrap_key: SecretStr | None = Field(
         None,
-        min_length=24,
-        description="The first key, stored hashed at start or `fewstep migrate`: `fs_` and at"
-        " least 21 random characters.",
+        description="The first key, stored hashed by `fewstep serve` or `fewstep migrate`: `fs_`"
+        " and at least 29 random characters.",
     )
     wait_default_s: float = Field(
         10, ge=0, description="How long `POST /adapt` waits for the result unless told otherwise."

@@ -55,7 +55,6 @@ def test_every_spelling_of_postgresql_means_psycopg(scheme: str) -> None:
         ("FEWSTEP_DATABASE_URL", "mysql://u:sesame@h/d"),
         ("FEWSTEP_REDIS_URL", "http://:sesame@h"),
         ("FEWSTEP_STORE_URL", "ftp://u:sesame@h"),
-        ("FEWSTEP_BOOTSTRAP_KEY", "fs_sesame"),
         ("FEWSTEP_LEASE_S", "0"),
         ("FEWSTEP_DEFAULT_TTL_SECONDS", "0"),
     ],
