@@ -1,0 +1,176 @@
+"""`fewstep serve`: everything that one machine needs, started in order and stopped in reverse.
+
+The process of the API is the supervisor of the others: the embedded Valkey server and the worker.
+"""
+
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from types import FrameType
+from typing import Any, Final
+
+import typer
+
+from app.cli import valkey
+from app.cli.announcing import announce_when_ready, base_url
+from app.cli.guard import die_with_parent
+from app.cli.supervisor import CannotStart, Child, kept_running, sole_use
+from app.cli.worker import worker_command
+from app.settings import Settings, environment, load_settings
+
+# Together below the 25 s in which a stop is promised.
+REQUESTS_GRACE_S: Final = 8
+WORKER_GRACE_S: Final = 10.0
+VALKEY_GRACE_S: Final = 4.0
+VALKEY_READY_WITHIN_S: Final = 30.0
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stopped(BaseException):
+    """Somebody asked the service to stop; not an Exception, so that nothing on its way takes it."""
+
+
+def serve(
+    api_only: bool = typer.Option(False, "--api-only", help="Start no worker here."),
+    stop_with_parent: bool = typer.Option(
+        False, "--stop-with-parent", hidden=True, help="Stop when the starting process ends."
+    ),
+) -> None:
+    """Start the service in the foreground; Ctrl-C stops it.
+
+    Without settings everything is embedded: SQLite, Valkey and one worker, under FEWSTEP_DATA_DIR.
+    """
+    settings = load_settings()
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    if stop_with_parent:
+        die_with_parent(signal.SIGTERM)
+    with stoppable():
+        try:
+            run_service(settings, api_only=api_only)
+        except (CannotStart, valkey.NoServer) as error:
+            typer.echo(f"fewstep: {error}", err=True)
+            raise typer.Exit(1) from None
+
+
+def run_service(settings: Settings, *, api_only: bool) -> None:
+    """Serves until stopped. Raises CannotStart and NoServer with what a person can mend."""
+    with ExitStack() as running:
+        listening = running.enter_context(_bind(settings.host, settings.port))
+        if not api_only or settings.redis_url is None:
+            running.enter_context(sole_use(settings.data_dir))
+        settings = running.enter_context(_message_server(settings))
+        _prepare(settings, listening.getsockname())
+        if not api_only:
+            settings = _threads_shared_out(settings)
+            worker = Child(
+                name="worker",
+                command=worker_command(),
+                environment=environment(settings),
+                grace_s=WORKER_GRACE_S,
+            )
+            running.enter_context(kept_running(worker, data_dir=settings.data_dir))
+        _serve_http(settings, listening)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Ends the block at the first SIGTERM or SIGINT; later ones do not disturb the stopping."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for known in SIGNALS:
+            signal.signal(known, signal.SIG_IGN)
+        raise Stopped
+
+    for known in SIGNALS:
+        signal.signal(known, stop)
+    with suppress(Stopped):
+        yield
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """The service's address, taken before anything is started; nobody is answered yet."""
+    listening = None
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        if listening is not None:
+            listening.close()
+        raise CannotStart(f"cannot listen on {host} port {port}: {error.strerror}") from error
+    return listening
+
+
+@contextmanager
+def _message_server(settings: Settings) -> Iterator[Settings]:
+    """The settings with a Redis in them: the given one, or an embedded server for the block."""
+    if settings.redis_url is not None:
+        yield settings
+        return
+    path = valkey.socket_path(settings.data_dir)
+    command = valkey.server_command(
+        valkey.find_server(), path=path, folder=settings.data_dir / "valkey"
+    )
+    server = Child(name="valkey", command=command, environment={}, grace_s=VALKEY_GRACE_S)
+    with kept_running(server, data_dir=settings.data_dir):
+        if not valkey.wait_until_answers(path, within_s=VALKEY_READY_WITHIN_S):
+            raise CannotStart(
+                f"the embedded Valkey does not answer; see {settings.data_dir}/valkey"
+            )
+        yield settings.model_copy(update={"redis_url": valkey.redis_url(path)})
+    valkey.remove_socket(path)
+
+
+def _prepare(settings: Settings, address: tuple[Any, ...]) -> None:
+    from app.cli.preparing import has_key, prepare
+
+    try:
+        prepare(settings)
+    except ValueError as error:
+        raise CannotStart(str(error)) from None
+    if not ipaddress.ip_address(address[0]).is_loopback and not has_key(settings):
+        raise CannotStart(
+            f"to listen on {settings.host}, beyond this machine, a key is needed: create one with"
+            " `fewstep keys create`, or set FEWSTEP_BOOTSTRAP_KEY"
+        )
+
+
+def _threads_shared_out(settings: Settings) -> Settings:
+    """One half of the cores each for the API's predictions and the worker, unless it was set."""
+    if settings.torch_threads:
+        return settings
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return settings.model_copy(update={"torch_threads": max(1, cores // 2)})
+
+
+def _serve_http(settings: Settings, listening: socket.socket) -> None:
+    import uvicorn
+
+    from app.api.application import create_app
+
+    config = uvicorn.Config(
+        create_app(settings),
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=REQUESTS_GRACE_S,
+    )
+    stopping = threading.Event()
+    telling = (base_url(listening.getsockname()), stopping)
+    threading.Thread(target=announce_when_ready, args=telling, daemon=True).start()
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        stopping.set()
