@@ -42,21 +42,20 @@ EXPECTED: Final[Mapping[str, str]] = {
 def errors_from_pydantic(found: Sequence[Mapping[str, Any]], prefix: str = "") -> list[FieldError]:
     """The first 20 of ``ValidationError.errors()`` as our own, with pointers below ``prefix``."""
     return [
-        FieldError(pointer=_pointer(error["loc"], prefix), detail=_detail(error))
+        FieldError(pointer=prefix + _pointer(error["loc"]), detail=_detail(error))
         for error in found[:MAX_FIELD_ERRORS]
     ]
 
 
-def pointer_segment(name: str | int) -> str:
-    """One segment of a JSON pointer (RFC 6901)."""
-    return str(name).replace("~", "~0").replace("/", "~1")
-
-
-def _pointer(location: Sequence[str | int], prefix: str) -> str:
-    """The place itself; the object around it where a name is at fault or beyond bearable length."""
-    names = location[:-2] if location[-1:] == ("[key]",) else location
+def field_pointer(*names: str | int) -> str:
+    """The JSON pointer (RFC 6901) to a place, or to what is around a name of unbearable length."""
     bearable = takewhile(lambda name: len(str(name)) <= MAX_SEGMENT_CHARACTERS, names)
-    return prefix + "".join(f"/{pointer_segment(name)}" for name in bearable)
+    return "".join("/" + str(name).replace("~", "~0").replace("/", "~1") for name in bearable)
+
+
+def _pointer(location: Sequence[str | int]) -> str:
+    """The place itself, or the object around it where a key of it is at fault."""
+    return field_pointer(*(location[:-2] if location[-1:] == ("[key]",) else location))
 
 
 def _detail(error: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import PydanticCustomError
 
 from app.api import examples
-from app.api.complaints import errors_from_pydantic, pointer_segment
+from app.api.complaints import errors_from_pydantic, field_pointer
 from app.api.fields import CheckpointText, Metadata, Name, Seconds, StepSize
 from app.errors import ServiceError, kind_of, refusal
 
@@ -40,7 +40,7 @@ def _check_breadth(body: dict[str, Any]) -> None:
     _refuse_breadth(body, "")
     for name, value in body.items():
         if isinstance(value, dict):
-            _refuse_breadth(value, "/" + pointer_segment(name))
+            _refuse_breadth(value, field_pointer(name))
 
 
 def _refuse_breadth(fields: dict[str, Any], pointer: str) -> None:

@@ -1,0 +1,89 @@
+"""The body of a request, taken only as far as it may be: its type, its size, its time.
+
+What can be refused before it is read, is; the connection is closed then, so that nobody waits for
+the rest of the body.
+"""
+
+import asyncio
+from typing import Final
+
+from starlette.requests import ClientDisconnect, Request
+
+from app.api.headers import parse_parameters
+from app.errors import ServiceError
+
+UTF8: Final = frozenset({"utf-8", "utf8"})
+
+
+async def read_body(request: Request, *, limit_bytes: int, timeout_s: float) -> bytes:
+    """The whole body, at most ``limit_bytes`` long, as it arrived within ``timeout_s``.
+
+    Raises ServiceError: payload-too-large, unsupported-media-type where it is compressed,
+    bad-request where it is too slow or breaks off.
+    """
+    _check_encoding(request)
+    _check_declared_length(request, limit_bytes)
+    try:
+        async with asyncio.timeout(timeout_s):
+            body = await _collect(request, limit_bytes)
+    except TimeoutError:
+        detail = f"expected the whole body within {timeout_s:g} s, got a part of it"
+        raise ServiceError("bad-request", detail) from None
+    except ClientDisconnect:
+        raise ServiceError("bad-request", "expected the whole body, got a part of it") from None
+    request.state.body_is_read = True
+    return body
+
+
+def has_unread_body(request: Request) -> bool:
+    """Whether bytes may still arrive that nobody is going to read."""
+    declared = request.headers.get("content-length", "0") != "0"
+    chunked = "transfer-encoding" in request.headers
+    return (declared or chunked) and not getattr(request.state, "body_is_read", False)
+
+
+def require_media_type(request: Request, *allowed: str) -> str:
+    """The media type of the body, one of ``allowed``, in lower case and without parameters.
+
+    Raises ServiceError unsupported-media-type, also for a charset other than UTF-8.
+    """
+    names = " or ".join(allowed)
+    try:
+        (value,) = request.headers.getlist("content-type")
+        media_type, parameters = parse_parameters(value)
+    except ValueError:
+        detail = f"expected one Content-Type, {names}, got none or another form"
+        raise ServiceError("unsupported-media-type", detail) from None
+    if media_type not in allowed:
+        raise ServiceError("unsupported-media-type", f"expected {names}, got another type")
+    if parameters.get("charset", "utf-8").lower() not in UTF8:
+        raise ServiceError("unsupported-media-type", "expected charset utf-8, got another")
+    return media_type
+
+
+def _check_encoding(request: Request) -> None:
+    encodings = ",".join(request.headers.getlist("content-encoding"))
+    if encodings.strip().lower() not in ("", "identity"):
+        detail = "expected a body without Content-Encoding, got a compressed one"
+        raise ServiceError("unsupported-media-type", detail)
+
+
+def _check_declared_length(request: Request, limit_bytes: int) -> None:
+    declared = request.headers.get("content-length", "0")
+    if not (declared.isascii() and declared.isdigit()):
+        raise ServiceError("bad-request", "expected digits as Content-Length, got something else")
+    if len(declared) > 18 or int(declared) > limit_bytes:
+        raise _too_large(limit_bytes)
+
+
+async def _collect(request: Request, limit_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        if len(body) + len(chunk) > limit_bytes:
+            raise _too_large(limit_bytes)
+        body += chunk
+    return bytes(body)
+
+
+def _too_large(limit_bytes: int) -> ServiceError:
+    return ServiceError("payload-too-large", f"expected at most {limit_bytes} bytes, got more")
