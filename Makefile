@@ -11,7 +11,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1 $(BIN)/python -m pip install -c constraints.txt
 # One line per package that is fetched, nothing else.
-FETCHED := awk '/^ *(Downloading|Processing|Using cached)/ {sub(/.*\//, "", $$2); print "    " $$2, $$3, $$4; fflush()}'
+FETCHED := awk '/^ *(Downloading|Processing|Using cached)/ { \
+  sub(/.*\//, "", $$2); print "    " $$2, ($$3 ~ /^\([0-9]/ ? $$3 " " $$4 : ""); fflush()}'
 
 .PHONY: serve test check bench docs install
 
