@@ -48,9 +48,7 @@ def serve(
     Without settings everything is embedded: SQLite, Valkey and one worker, under FEWSTEP_DATA_DIR.
     """
     settings = load_settings()
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    _log(settings)
     if stop_with_parent:
         die_with_parent(signal.SIGTERM)
     with stoppable():
@@ -96,6 +94,12 @@ def stoppable() -> Iterator[None]:
         yield
 
 
+def _log(settings: Settings) -> None:
+    """Our own lines from the chosen level on, the libraries' from warnings on."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("app").setLevel(settings.log_level.upper())
+
+
 def _bind(host: str, port: int) -> socket.socket:
     """The service's address, taken before anything is started; nobody is answered yet."""
     listening = None
@@ -132,12 +136,17 @@ def _message_server(settings: Settings) -> Iterator[Settings]:
 
 
 def _prepare(settings: Settings, address: tuple[Any, ...]) -> None:
+    from sqlalchemy.exc import OperationalError
+
     from app.cli.preparing import has_key, prepare
+    from app.errors import ServiceError
 
     try:
         prepare(settings)
     except ValueError as error:
         raise CannotStart(str(error)) from None
+    except (ServiceError, OperationalError):
+        raise CannotStart("the database of FEWSTEP_DATABASE_URL does not answer") from None
     if not ipaddress.ip_address(address[0]).is_loopback and not has_key(settings):
         raise CannotStart(
             f"to listen on {settings.host}, beyond this machine, a key is needed: create one with"
