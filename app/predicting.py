@@ -138,7 +138,7 @@ def _by_checkpoint(backends: Backends, hot: HotModels, order: PredictOrder) -> d
         detail = "a classifier has no classes before it is adapted; POST /adapt first"
         raise ServiceError("needs-adaptation", detail)
     model = _unadapted(backends, row)
-    return {"checkpoint": f"{row.ref.name}:{row.ref.version}", **_answer(backends, model, order)}
+    return {"checkpoint": row.ref, **_answer(backends, model, order)}
 
 
 def _unadapted(backends: Backends, row: CheckpointRow) -> "ServedModel":
@@ -165,10 +165,10 @@ def _answer(backends: Backends, model: "ServedModel", order: PredictOrder) -> di
     classes = model.description["classes"]
     if classes is None:
         answer: dict[str, Any] = {"predictions": value_predictions(outputs)}
-        measured = "mse", lambda: float(np.square(outputs - y).mean())
+        measured = "query_mse", lambda: float(np.square(outputs - y).mean())
     else:
         answer = {"predictions": class_predictions(outputs, classes, top_k=order.top_k)}
-        measured = "accuracy", lambda: float((outputs.argmax(axis=1) == y).mean())
+        measured = "query_accuracy", lambda: float((outputs.argmax(axis=1) == y).mean())
     if y is not None:
         answer["metrics"] = {measured[0]: measured[1]()}
     return answer
@@ -186,4 +186,6 @@ def _check_finite(outputs: NDArray[np.float32], pointer: str) -> None:
     finite = np.isfinite(outputs).all(axis=1)
     if not finite.all():
         place = f"{pointer}/{int(finite.argmin())}"
-        raise refusal("validation", place, "expected an input whose prediction is finite in float32")
+        raise refusal(
+            "validation", place, "expected an input whose prediction is finite in float32"
+        )

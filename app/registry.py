@@ -13,7 +13,9 @@ from app.db.tenants import DEFAULT, SHARED, ensure_tenant
 from app.errors import ServiceError, refusal
 from app.store import BlobStore
 
-REFERENCE = re.compile(r"([a-z0-9][a-z0-9._-]{0,63})(?::([1-9][0-9]{0,17})|@([a-z0-9][a-z0-9._-]{0,63}))?")
+REFERENCE = re.compile(
+    r"([a-z0-9][a-z0-9._-]{0,63})(?::([1-9][0-9]{0,17})|@([a-z0-9][a-z0-9._-]{0,63}))?"
+)
 
 LAST_VERSION = 2**31 - 1  # what the column holds
 
@@ -83,7 +85,12 @@ def install(
         parameters = sum(tensor.numel() for tensor in checkpoint.meta.theta.values())
         with writing(engine) as connection:
             row = add_version(
-                connection, tenant_id, digest, len(data), parameters, describe_checkpoint(checkpoint)
+                connection,
+                tenant_id,
+                digest,
+                len(data),
+                parameters,
+                describe_checkpoint(checkpoint),
             )
         installed.append(row)
     return installed

@@ -19,7 +19,8 @@ FOLDER = Path(__file__).parent / "recipes"
 class Stage:
     """A part of a run with one setting; the learning rate falls by a half cosine to its final value.
 
-    episodes: per outer step; chunk: how many of them are stacked at once; inner_steps: in training.
+    episodes: per outer step; chunk: how many of them are stacked at once; inner_steps: in training;
+    head_scale: of a prototype head in this stage, where it differs from the served one.
     """
 
     iterations: int
@@ -32,6 +33,7 @@ class Stage:
     final_learning_rate: float
     chunk: int = 8
     first_order: bool = False
+    head_scale: float | None = None
 
     @property
     def shape(self) -> EpisodeShape:

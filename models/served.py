@@ -38,7 +38,9 @@ def load_served(data: bytes) -> ServedModel:
 
 def serve_theta(checkpoint: Checkpoint) -> ServedModel | None:
     """The unadapted θ of a regression checkpoint; None where it normalises by a support set."""
-    normalised = any(isinstance(layer, EpisodeNorm) for layer in checkpoint.learner.network.modules())
+    normalised = any(
+        isinstance(layer, EpisodeNorm) for layer in checkpoint.learner.network.modules()
+    )
     if normalised:
         return None
     network = {"name": checkpoint.network, **checkpoint.network_config}

@@ -114,6 +114,9 @@ def _one_step(
     for group in state.optimiser.param_groups:
         group["lr"] = cosine(stage, within)
     inner = replace(served_loop(recipe), steps=stage.inner_steps, first_order=stage.first_order)
+    learner = replace(
+        learner, head=replace(learner.head, scale=stage.head_scale or learner.head.scale)
+    )
     return outer_step(learner, state.meta, episodes, inner, state.optimiser, chunk=stage.chunk)
 
 

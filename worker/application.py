@@ -61,7 +61,9 @@ def _sit_down(**_: Any) -> None:
     from worker.desk import open_desk
     from worker.warming import warm_up
 
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s"
+    )
     desk = open_desk(settings)
     warm_up(desk)
     _desk.append(desk)

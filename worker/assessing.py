@@ -13,7 +13,7 @@ from worker.engine import Failure, Work, adapt_rows, query_outputs
 def leave_one_out(
     checkpoint: Checkpoint, work: Work, *, outputs: int, steps: int
 ) -> dict[str, float | None]:
-    """leave_one_out_accuracy and that of nearest prototypes (no step taken), or leave_one_out_mse.
+    """leave_one_out_accuracy and nearest_prototype_accuracy (no step taken), or leave_one_out_mse.
 
     None where no example can be left out: its class (or the set) would be empty without it.
     """
@@ -22,7 +22,7 @@ def leave_one_out(
         return {"leave_one_out_mse": _score(checkpoint, work, left_out, outputs, steps)}
     return {
         "leave_one_out_accuracy": _score(checkpoint, work, left_out, outputs, steps),
-        "leave_one_out_accuracy_prototypes": _score(checkpoint, work, left_out, outputs, 0),
+        "nearest_prototype_accuracy": _score(checkpoint, work, left_out, outputs, 0),
     }
 
 

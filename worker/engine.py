@@ -55,7 +55,9 @@ def adapt_rows(
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             if len(part) == 1:
-                done.append(Failure(code="out-of-memory", detail="the support set needs more memory"))
+                done.append(
+                    Failure(code="out-of-memory", detail="the support set needs more memory")
+                )
             size = max(1, len(part) // 2)
         progress()
     return done
@@ -107,4 +109,6 @@ def _judged(adapted: Adapted) -> Adapted | Failure:
         return adapted
     steps = int(adapted.losses.isfinite().sum())
     detail = f"the loss or a parameter was no longer finite after {max(steps - 1, 0)} steps"
-    return Failure(code="diverged", detail=f"{detail}; try a smaller step_size or scale the targets")
+    return Failure(
+        code="diverged", detail=f"{detail}; try a smaller step_size or scale the targets"
+    )

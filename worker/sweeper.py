@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 def start_sweeper(backends: Backends) -> threading.Event:
     """Sweeps from a thread until the event is set."""
     stop = threading.Event()
-    threading.Thread(target=_sweep_until, args=(backends, stop), name="sweeper", daemon=True).start()
+    threading.Thread(
+        target=_sweep_until, args=(backends, stop), name="sweeper", daemon=True
+    ).start()
     return stop
 
 
@@ -30,7 +32,9 @@ def sweep(backends: Backends) -> None:
     with writing(backends.engine) as connection:
         recovered = recover_lost(connection)
         expire_due(connection)
-        waiting = next_waiting(connection, older_than_s=0 if recovered else backends.settings.sweep_s)
+        waiting = next_waiting(
+            connection, older_than_s=0 if recovered else backends.settings.sweep_s
+        )
     if recovered:
         log.warning("recovered from lost workers adaptation_ids=%s", ",".join(recovered))
         wake(backends.queue.redis, recovered)

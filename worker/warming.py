@@ -1,4 +1,4 @@
-"""Before a worker says that it is ready: its checkpoints are loaded and one of each task has been adapted."""
+"""Before a worker says that it is ready, it has loaded its checkpoints and taken a step with each."""
 
 import logging
 

@@ -1,8 +1,20 @@
-"""The command line ``fewstep``: one file a command, gathered here."""
+"""The command line ``fewstep``: one file a subject, gathered here."""
 
 import typer
 
+from app.cli.evaluate import evaluate
+from app.cli.keys import keys
+from app.cli.operating import migrate, worker_health
+from app.cli.serve import serve
 from app.cli.train import train
+from app.cli.worker import worker
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-app.command()(train)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Few-shot fine-tuning on meta-trained checkpoints.",
+)
+for command in (serve, worker, migrate, worker_health, train, evaluate):
+    app.command()(command)
+app.add_typer(keys, name="keys")

@@ -1,0 +1,34 @@
+"""How routes answer and what they document of their answers."""
+
+from typing import Any
+
+from fastapi import Response
+from pydantic import BaseModel
+
+from app.errors import PROBLEMS
+
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def json_answer(
+    body: BaseModel, *, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """A resource as JSON."""
+    return Response(
+        body.model_dump_json(),
+        status_code=status,
+        media_type="application/json",
+        headers=HEADERS | (headers or {}),
+    )
+
+
+def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a route that can refuse with these codes, and with those of every route."""
+    by_status: dict[int | str, list[str]] = {}
+    for code in (*codes, "bad-request", "unauthenticated", "unavailable"):
+        by_status.setdefault(PROBLEMS[code][0], []).append(code)
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        status: {"description": ", ".join(f"`{code}`" for code in listed), "content": content}
+        for status, listed in by_status.items()
+    }

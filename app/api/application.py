@@ -1,0 +1,43 @@
+"""The web application: routes, problems and the OpenAPI document, put together."""
+
+from functools import partial
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from app.api import (
+    problems,
+    routes_adapt,
+    routes_adaptations,
+    routes_checkpoints,
+    routes_predict,
+    routes_service,
+)
+from app.api.openapi import describe
+from app.api.service import running
+from app.settings import Settings
+
+SUMMARY = "Adapts meta-trained checkpoints to a few examples, and predicts with the result."
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application for these settings, whose redis_url must be known by now."""
+    app = FastAPI(
+        title="Fewstep",
+        version=version("fewstep"),
+        summary=SUMMARY,
+        lifespan=partial(running, settings=settings),
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    for routes in (
+        routes_adapt,
+        routes_adaptations,
+        routes_predict,
+        routes_checkpoints,
+        routes_service,
+    ):
+        app.include_router(routes.router)
+    problems.install(app)
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,59 @@
+"""The OpenAPI document: FastAPI's own, and the request bodies that the routes read by themselves."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from app.api.schemas import AdaptRequest, PredictRequest, Problem
+
+FORM = {
+    "schema": {
+        "type": "object",
+        "required": ["request"],
+        "properties": {
+            "request": {
+                "type": "string",
+                "description": "The JSON body without `support`.",
+                "example": '{"checkpoint": "omniglot-5way-1shot"}',
+            }
+        },
+        "additionalProperties": {
+            "type": "string",
+            "format": "binary",
+            "description": "`support[<class>]`: a PNG or JPEG of that class; may repeat.",
+        },
+    }
+}
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The document, made once."""
+    if app.openapi_schema is None:
+        app.openapi_schema = _build(app)
+    return app.openapi_schema
+
+
+def _build(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title, version=app.version, summary=app.summary, routes=app.routes
+    )
+    schemas = document["components"]["schemas"]
+    adapt = {"application/json": _content(schemas, AdaptRequest), "multipart/form-data": FORM}
+    predict = {"application/json": _content(schemas, PredictRequest)}
+    _content(schemas, Problem)
+    document["paths"]["/adapt"]["post"]["requestBody"] = {"required": True, "content": adapt}
+    document["paths"]["/predict"]["post"]["requestBody"] = {"required": True, "content": predict}
+    scheme = {"type": "http", "scheme": "bearer", "description": "A key, where keys are in use."}
+    document["components"]["securitySchemes"] = {"key": scheme}
+    document["security"] = [{"key": []}, {}]
+    return document
+
+
+def _content(schemas: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """A reference to the model's schema, which is put among the components with all it refers to."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(schema.pop("$defs", {}))
+    schemas[model.__name__] = schema
+    return {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}

@@ -1,0 +1,105 @@
+"""From the application's values to the API's resources."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from app import adaptation as inside
+from app.api import schemas
+from app.api.fields import TEN_YEARS_S
+from app.codec import MAX_LABEL_CHARACTERS
+from app.db.checkpoints import CheckpointRow
+from app.exporting import FORMATS
+from app.images import DECODERS
+from app.settings import Settings
+
+
+def show_adaptation(one: inside.Adaptation) -> schemas.Adaptation:
+    """The adaptation as its owner sees it."""
+    return schemas.Adaptation.model_validate(
+        {
+            "id": one.id,
+            "status": one.status.value,
+            "checkpoint": show_reference(one.checkpoint),
+            "task": one.task,
+            "classes": list(one.classes) if one.classes is not None else None,
+            "steps": one.steps,
+            "step_size": one.step_size,
+            "support_examples": one.support_examples,
+            "metrics": one.metrics,
+            "predictions": one.predictions,
+            "error": one.error,
+            "attempts": one.attempts,
+            "name": one.name,
+            "metadata": one.metadata,
+            "timing": one.timing,
+            "created_at": _time(one.created_at),
+            "started_at": _time(one.started_at),
+            "finished_at": _time(one.finished_at),
+            "expires_at": _time(one.expires_at),
+        }
+    )
+
+
+def show_reference(ref: inside.CheckpointRef) -> schemas.CheckpointRef:
+    """A version by name, number and digest."""
+    return schemas.CheckpointRef(name=ref.name, version=ref.version, digest=f"sha256:{ref.digest}")
+
+
+def show_checkpoint(row: CheckpointRow) -> schemas.CheckpointResource:
+    """A version with all that its file says of it."""
+    about = row.description
+    return schemas.CheckpointResource(
+        name=row.ref.name,
+        version=row.ref.version,
+        digest=f"sha256:{row.ref.digest}",
+        task=about["task"],
+        input=about["input"],
+        max_way=about["max_way"] if about["task"] == "classification" else None,
+        architecture={"network": about["network"], "head": about["head"]},
+        recipe=about["inner_loop"],
+        parameters=row.parameters,
+        bytes=row.bytes,
+        evaluation=about["evaluation"],
+        provenance=about["provenance"],
+        created_at=datetime.fromtimestamp(row.created_at, UTC),
+    )
+
+
+def show_prediction(answer: dict[str, Any]) -> schemas.PredictResponse:
+    """What ``app.predicting.predict`` gave."""
+    ref = answer.get("checkpoint")
+    return schemas.PredictResponse.model_validate(
+        answer | ({"checkpoint": show_reference(ref)} if ref else {})
+    )
+
+
+def show_limits(
+    settings: Settings, rows: list[CheckpointRow], devices: list[str]
+) -> schemas.Limits:
+    """What this service accepts."""
+
+    return schemas.Limits(
+        body_bytes=settings.body_limit_mib * 2**20,
+        body_seconds=settings.body_time_limit_s,
+        support_examples=settings.max_support_examples,
+        query_examples=settings.max_query_examples,
+        predict_inputs=settings.max_predict_inputs,
+        steps=settings.max_steps,
+        wait_seconds=settings.wait_limit_s,
+        ttl_seconds=TEN_YEARS_S,
+        label_characters=MAX_LABEL_CHARACTERS,
+        image_side_px=settings.max_image_side_px,
+        image_area_px=settings.max_image_area_px,
+        image_types=sorted(DECODERS),
+        parameter_formats=list(FORMATS),
+        ways={
+            row.ref.name: row.description["max_way"]
+            for row in rows
+            if row.description["task"] == "classification"
+        },
+        devices=sorted(set(devices)),
+    )
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,44 @@
+"""Query parameters and ids in paths, checked by hand: unknown, doubled and odd ones are refused."""
+
+import re
+from collections.abc import Collection
+
+from fastapi import Request
+
+from app.errors import FieldError, ServiceError, refusal
+
+ADAPTATION_ID = re.compile(r"ad_[0-9a-f]{32}")
+WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+def read_query(
+    request: Request, *, allowed: Collection[str] = (), repeatable: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """The request's query parameters by name.
+
+    Raises ServiceError ``validation`` for unknown names, and for doubled ones that may not repeat.
+    """
+    found: dict[str, list[str]] = {}
+    for name, value in request.query_params.multi_items():
+        found.setdefault(name, []).append(value)
+    wrong = [n for n in found if n not in allowed and n not in repeatable]
+    doubled = [n for n, values in found.items() if n in allowed and len(values) > 1]
+    if wrong or doubled:
+        known = ", ".join([*allowed, *repeatable]) or "none"
+        detail = f"expected each at most once of the query parameters: {known}"
+        raise ServiceError("validation", detail, errors=[FieldError(pointer="", detail=detail)])
+    return found
+
+
+def read_adaptation_id(text: str) -> str:
+    """An id of the right form. Raises ServiceError ``not-found`` before any database is asked."""
+    if not ADAPTATION_ID.fullmatch(text):
+        raise ServiceError("not-found", "there is no such adaptation")
+    return text
+
+
+def read_seconds(text: str, *, limit: float, pointer: str) -> float:
+    """Whole seconds from 0 to ``limit``. Raises ServiceError ``validation``."""
+    if not (text.isascii() and WHOLE_NUMBER.fullmatch(text)) or int(text) > limit:
+        raise refusal("validation", pointer, f"expected whole seconds from 0 to {limit:g}")
+    return float(text)

@@ -1,0 +1,141 @@
+"""``POST /adapt``: read, order, wait, answer."""
+
+import hashlib
+import json
+from functools import partial
+from typing import Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request, Response
+
+from app.adaptation import Adaptation, new_id
+from app.adapting import AdaptOrder, place_order
+from app.api.access import Tenant
+from app.api.answers import json_answer, problems
+from app.api.body import read_body, require_media_type
+from app.api.headers import parse_idempotency_key, parse_prefer, preference_applied, wait_of
+from app.api.multipart import parse_adapt_form
+from app.api.presenting import show_adaptation
+from app.api.queries import read_adaptation_id, read_query
+from app.api.schemas import AdaptRequest
+from app.api.schemas import Adaptation as Resource
+from app.api.service import Here, Service
+from app.api.strict_json import parse_json
+from app.api.schemas import validate
+from app.api.waiting import join_wait, wait_for_end
+from app.images import UploadedPicture
+from app.lifecycle import FINAL
+
+router = APIRouter(tags=["adaptations"])
+REFUSALS = (
+    "invalid-json",
+    "invalid-multipart",
+    "not-found",
+    "adaptation-failed",
+    "expired",
+    "payload-too-large",
+    "image-too-large",
+    "too-many-examples",
+    "unsupported-media-type",
+    "validation",
+    "empty-support",
+    "too-few-classes",
+    "too-many-classes",
+    "length-mismatch",
+    "ragged-array",
+    "shape-mismatch",
+    "invalid-image",
+    "not-adjustable",
+    "idempotency-mismatch",
+    "store-full",
+)
+
+
+@router.post(
+    "/adapt",
+    status_code=201,
+    response_model=Resource,
+    responses={202: {"model": Resource, "description": "Not ended yet"}, **problems(*REFUSALS)},
+)
+async def adapt(request: Request, tenant: Tenant, here: Here) -> Response:
+    """Moves a checkpoint's parameters on a few labelled examples and answers with the adaptation.
+
+    Waits for the result (`Prefer: wait=N`, or `respond-async` not to). An `Idempotency-Key` makes
+    retrying safe. With `query` the answer carries predictions.
+    """
+    read_query(request)
+    prefer = parse_prefer(request.headers.getlist("prefer"))
+    key = parse_idempotency_key(request.headers.getlist("idempotency-key"))
+    settings = here.backends.settings
+    order = await _read_order(request, here, tenant, key)
+    wait_s = wait_of(prefer, default_s=settings.wait_default_s, limit_s=settings.wait_limit_s)
+    one, replayed = await _place(here, order, wait_s)
+    applied = preference_applied(prefer, limit_s=settings.wait_limit_s)
+    return _answer(one, replayed=replayed, applied=applied)
+
+
+async def _read_order(request: Request, here: Service, tenant: str, key: str | None) -> AdaptOrder:
+    settings = here.backends.settings
+    kind = require_media_type(request, "application/json", "multipart/form-data")
+    body = await read_body(
+        request,
+        limit_bytes=settings.body_limit_mib * 2**20,
+        timeout_s=settings.body_time_limit_s,
+    )
+    if kind == "application/json":
+        content = await run_sync(parse_json, body)
+    else:
+        header = request.headers["content-type"]
+        content = await parse_adapt_form(body, header, max_files=settings.max_support_examples)
+    return await run_sync(partial(_order, content, tenant=tenant, key=key))
+
+
+def _order(content: Any, *, tenant: str, key: str | None) -> AdaptOrder:
+    asked = validate(AdaptRequest, content)
+    return AdaptOrder(
+        tenant_id=tenant,
+        checkpoint=asked.checkpoint,
+        extends=None if asked.extends is None else read_adaptation_id(asked.extends),
+        support_inputs=asked.support.inputs,
+        support_targets=asked.support.targets,
+        query_inputs=asked.query.inputs if asked.query else None,
+        query_targets=asked.query.targets if asked.query else None,
+        steps=asked.steps,
+        step_size=asked.step_size,
+        assess=asked.assess,
+        name=asked.name,
+        metadata=asked.metadata,
+        ttl_seconds=asked.ttl_seconds,
+        idempotency_key=key,
+        fingerprint=_fingerprint(content) if key is not None else "",
+    )
+
+
+def _fingerprint(content: Any) -> str:
+    """Equal for equal content, whatever the order of keys, the whitespace or the form's boundaries."""
+
+    def of_picture(picture: UploadedPicture) -> list[str]:
+        return [picture.media_type, hashlib.sha256(picture.data).hexdigest()]
+
+    text = json.dumps(content, sort_keys=True, default=of_picture)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+async def _place(here: Service, order: AdaptOrder, wait_s: float) -> tuple[Adaptation, bool]:
+    adaptation_id = new_id()
+    async with here.wake_ups.ended(adaptation_id) as ended:  # listen first, then commit
+        one, replayed = await run_sync(place_order, here.backends, order, adaptation_id)
+        if not replayed:
+            return await wait_for_end(here, one, ended, wait_s), False
+    return await join_wait(here, one, wait_s), True
+
+
+def _answer(one: Adaptation, *, replayed: bool, applied: str | None) -> Response:
+    headers = {"Location": f"/adaptations/{one.id}"}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    if applied:
+        headers["Preference-Applied"] = applied
+    if one.status in FINAL:
+        return json_answer(show_adaptation(one), status=201, headers=headers)
+    return json_answer(show_adaptation(one), status=202, headers=headers | {"Retry-After": "1"})

@@ -1,0 +1,77 @@
+"""``/adaptations/{id}``: where an adaptation stands, and its parameters to take away."""
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request, Response
+
+from app.adapting import find_adaptation
+from app.api.access import Tenant
+from app.api.answers import HEADERS, json_answer, problems
+from app.api.presenting import show_adaptation
+from app.api.queries import read_adaptation_id, read_query, read_seconds
+from app.api.schemas import Adaptation as Resource
+from app.api.service import Here
+from app.api.waiting import join_wait
+from app.errors import refusal
+from app.exporting import adapted_file, check_format
+
+router = APIRouter(tags=["adaptations"])
+WAIT = {
+    "name": "wait",
+    "in": "query",
+    "description": "Seconds to wait for the end.",
+    "schema": {"type": "integer", "minimum": 0},
+}
+FORMAT = {
+    "name": "format",
+    "in": "query",
+    "required": True,
+    "schema": {"type": "string", "enum": ["safetensors"]},
+}
+
+
+@router.get(
+    "/adaptations/{adaptation_id}",
+    response_model=Resource,
+    responses=problems("not-found", "validation"),
+    openapi_extra={"parameters": [WAIT]},
+)
+async def read_adaptation(
+    request: Request, adaptation_id: str, tenant: Tenant, here: Here
+) -> Response:
+    """The adaptation as it stands, or, with `wait`, when it has ended."""
+    query = read_query(request, allowed=("wait",))
+    limit = here.backends.settings.wait_limit_s
+    seconds = read_seconds(query["wait"][0], limit=limit, pointer="/wait") if query else 0
+    known = read_adaptation_id(adaptation_id)
+    one = await run_sync(find_adaptation, here.backends, tenant, known)
+    return json_answer(show_adaptation(await join_wait(here, one, seconds) if seconds else one))
+
+
+@router.get(
+    "/adaptations/{adaptation_id}/parameters",
+    response_class=Response,
+    responses={
+        200: {"content": {"application/octet-stream": {}}, "description": "φ as .safetensors"},
+        304: {"description": "Unchanged"},
+        **problems(
+            "not-found", "validation", "not-ready", "adaptation-failed", "expired", "damaged"
+        ),
+    },
+    openapi_extra={"parameters": [FORMAT]},
+)
+async def download_parameters(
+    request: Request, adaptation_id: str, tenant: Tenant, here: Here
+) -> Response:
+    """The adapted parameters with everything that a prediction needs, as one file."""
+    query = read_query(request, allowed=("format",))
+    if "format" not in query:
+        raise refusal("validation", "/format", "expected format=safetensors, got none")
+    check_format(query["format"][0])
+    known = read_adaptation_id(adaptation_id)
+    one = await run_sync(find_adaptation, here.backends, tenant, known)
+    data = await run_sync(adapted_file, here.backends, one)
+    headers = HEADERS | {"ETag": f'"{one.phi_digest}"'}
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    headers["Content-Disposition"] = f'attachment; filename="{one.id}.safetensors"'
+    return Response(data, media_type="application/octet-stream", headers=headers)

@@ -1,0 +1,115 @@
+"""``GET /predict`` for an address bar, ``POST /predict`` for many or large inputs."""
+
+from typing import Any
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request, Response
+
+from app.api.access import Tenant
+from app.api.answers import json_answer, problems
+from app.api.body import read_body, require_media_type
+from app.api.presenting import show_prediction
+from app.api.queries import read_adaptation_id, read_query
+from app.api.schemas import PredictRequest, PredictResponse
+from app.api.service import Here, Service
+from app.api.strict_json import parse_json
+from app.api.schemas import validate
+from app.errors import refusal
+from app.predicting import PredictOrder, predict
+
+router = APIRouter(tags=["predictions"])
+REFUSALS = (
+    "invalid-json",
+    "not-found",
+    "not-ready",
+    "adaptation-failed",
+    "expired",
+    "image-too-large",
+    "too-many-examples",
+    "unsupported-media-type",
+    "validation",
+    "ragged-array",
+    "shape-mismatch",
+    "invalid-image",
+    "needs-adaptation",
+    "damaged",
+)
+PARAMETERS = [
+    {"name": "adaptation", "in": "query", "schema": {"type": "string"}},
+    {
+        "name": "checkpoint",
+        "in": "query",
+        "description": "In place of adaptation: the unadapted θ; regression only.",
+        "schema": {"type": "string"},
+    },
+    {
+        "name": "input",
+        "in": "query",
+        "required": True,
+        "description": "A JSON example or a data URL; may repeat.",
+        "schema": {"type": "array", "items": {"type": "string"}},
+        "example": ["0.5"],
+    },
+]
+
+
+@router.get(
+    "/predict",
+    response_model=PredictResponse,
+    responses=problems(*REFUSALS),
+    openapi_extra={"parameters": PARAMETERS},
+)
+async def predict_in_url(request: Request, tenant: Tenant, here: Here) -> Response:
+    """Predicts one or a few inputs that stand in the URL."""
+    query = read_query(request, allowed=("adaptation", "checkpoint"), repeatable=("input",))
+    adaptation, checkpoint = (query.get(name, [None])[0] for name in ("adaptation", "checkpoint"))
+    if (adaptation is None) == (checkpoint is None) or "input" not in query:
+        detail = "expected exactly one of adaptation and checkpoint, and at least one input"
+        raise refusal("validation", "", detail)
+    inputs = [_read_input(text, f"/input/{index}") for index, text in enumerate(query["input"])]
+    order = PredictOrder(
+        tenant_id=tenant,
+        adaptation=None if adaptation is None else read_adaptation_id(adaptation),
+        checkpoint=checkpoint,
+        inputs=inputs,
+        pointer="/input",
+    )
+    return await _answer(here, order)
+
+
+@router.post(
+    "/predict",
+    response_model=PredictResponse,
+    responses=problems(*REFUSALS, "payload-too-large", "length-mismatch"),
+)
+async def predict_in_body(request: Request, tenant: Tenant, here: Here) -> Response:
+    """Predicts many inputs, and scores them where their targets are given."""
+    read_query(request)
+    settings = here.backends.settings
+    require_media_type(request, "application/json")
+    limit_bytes = settings.body_limit_mib * 2**20
+    body = await read_body(request, limit_bytes=limit_bytes, timeout_s=settings.body_time_limit_s)
+    asked = validate(PredictRequest, await run_sync(parse_json, body))
+    order = PredictOrder(
+        tenant_id=tenant,
+        adaptation=None if asked.adaptation is None else read_adaptation_id(asked.adaptation),
+        checkpoint=asked.checkpoint,
+        inputs=asked.inputs,
+        targets=asked.targets,
+        top_k=asked.top_k,
+    )
+    return await _answer(here, order)
+
+
+async def _answer(here: Service, order: PredictOrder) -> Response:
+    answer = await run_sync(predict, here.backends, here.hot, order)
+    return json_answer(show_prediction(answer))
+
+
+def _read_input(text: str, pointer: str) -> Any:
+    if not text[:5].lower() == "data:":
+        return parse_json(text.encode("utf-8", "surrogatepass"))
+    if " " in text:
+        detail = "expected base64 without spaces; write + as %2B, or use base64url"
+        raise refusal("invalid-image", pointer, detail)
+    return text

@@ -1,0 +1,70 @@
+"""The service about itself: alive, ready, its limits, its problems."""
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
+
+from app.api.access import Tenant
+from app.api.answers import HEADERS, json_answer, problems
+from app.api.presenting import show_limits
+from app.api.queries import read_query
+from app.api.schemas import Limits
+from app.api.service import Here
+from app.backends import Backends
+from app.db.engine import reading
+from app.db.workers import live_workers
+from app.errors import PROBLEMS, ServiceError
+from app.registry import list_checkpoints
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/livez", response_class=JSONResponse)
+async def alive() -> Response:
+    """This process answers."""
+    return JSONResponse({"status": "alive"}, headers=HEADERS)
+
+
+@router.get("/readyz", response_class=JSONResponse, responses=problems())
+async def ready(here: Here) -> Response:
+    """Database, broker and a live worker are there; else 503 with the part that is missing."""
+    missing = await run_sync(_missing_part, here.backends)
+    if missing:
+        raise ServiceError("unavailable", f"not ready: {missing}", retry_after_s=1)
+    return JSONResponse({"status": "ready"}, headers=HEADERS)
+
+
+@router.get("/limits", response_model=Limits, responses=problems("validation"))
+async def read_limits(request: Request, tenant: Tenant, here: Here) -> Response:
+    """What this service accepts."""
+    read_query(request)
+    return json_answer(await run_sync(_limits, here.backends, tenant))
+
+
+@router.get("/problems/{code}", response_class=JSONResponse, responses=problems("not-found"))
+async def read_problem(code: str) -> Response:
+    """What a problem's `type` means."""
+    if code not in PROBLEMS:
+        raise ServiceError("not-found", "there is no such problem")
+    status, title = PROBLEMS[code]
+    return JSONResponse({"code": code, "status": status, "title": title}, headers=HEADERS)
+
+
+@router.get("/", include_in_schema=False)
+async def root() -> Response:
+    return RedirectResponse("/docs", status_code=307)
+
+
+def _missing_part(backends: Backends) -> str | None:
+    with reading(backends.engine) as connection:
+        workers = live_workers(connection)
+    if not backends.queue.is_up():
+        return "the broker does not answer"
+    return None if workers else "no worker is alive"
+
+
+def _limits(backends: Backends, tenant: str) -> Limits:
+    rows = list_checkpoints(backends.engine, tenant)
+    with reading(backends.engine) as connection:
+        devices = live_workers(connection)
+    return show_limits(backends.settings, rows, devices)

@@ -1,0 +1,36 @@
+"""Waiting for an adaptation's end: woken by the worker, and looking at the row now and then besides."""
+
+import asyncio
+from contextlib import suppress
+
+from anyio.to_thread import run_sync
+
+from app.adaptation import Adaptation
+from app.adapting import find_adaptation
+from app.api.service import Service
+from app.lifecycle import FINAL
+
+LOOKED_AT_EVERY_S = 1.0  # a lost wake-up costs no more
+
+
+async def wait_for_end(
+    service: Service, one: Adaptation, ended: asyncio.Event, seconds: float
+) -> Adaptation:
+    """The adaptation when it has ended, or as it stands after so many seconds."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while one.status not in FINAL:
+        left = deadline - asyncio.get_running_loop().time()
+        if left <= 0:
+            break
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), min(left, LOOKED_AT_EVERY_S))
+        ended.clear()
+        one = await run_sync(find_adaptation, service.backends, one.tenant_id, one.id)
+    return one
+
+
+async def join_wait(service: Service, one: Adaptation, seconds: float) -> Adaptation:
+    """The same for an adaptation that somebody else began: listens first, then looks."""
+    async with service.wake_ups.ended(one.id) as ended:
+        now = await run_sync(find_adaptation, service.backends, one.tenant_id, one.id)
+        return await wait_for_end(service, now, ended, seconds)

@@ -1,0 +1,82 @@
+"""``fewstep evaluate``: a checkpoint's score on episodes of classes that it never saw."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress
+
+from app.cli.data import cache_folder, data_folder
+
+
+def evaluate(
+    checkpoint: Annotated[str, typer.Argument(help="A .safetensors file or a shipped name.")],
+    data: Annotated[Path | None, typer.Option(help="Folder with the data set.")] = None,
+    episodes: Annotated[int, typer.Option(min=2, help="Test episodes.")] = 600,
+    seed: Annotated[int, typer.Option(help="Which episodes.")] = 600,
+    way: Annotated[int | None, typer.Option(min=1, help="Classes; the recipe's.")] = None,
+    shot: Annotated[int | None, typer.Option(min=1, help="Support examples per class.")] = None,
+    query: Annotated[int | None, typer.Option(min=1, help="Queries per class.")] = None,
+    steps: Annotated[int | None, typer.Option(min=0, help="Inner steps; the recipe's.")] = None,
+    transductive: Annotated[bool, typer.Option(help="Normalise an episode's queries together.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
+) -> None:
+    """Measures a checkpoint over test episodes: mean and 95 % interval, one query at a time."""
+    from models.checkpoint import load_checkpoint
+    from models.distributions import open_distribution
+    from models.episodes import EpisodeShape
+    from models.evaluation import evaluate as measure
+
+    loaded = load_checkpoint(_file(checkpoint).read_bytes())
+    recipe = loaded.provenance["recipe"]
+    config = recipe["distribution"]
+    distribution = open_distribution(
+        config, folder=data_folder(config["name"], data), cache=cache_folder()
+    )
+    usual = recipe["validation"]
+    shape = EpisodeShape(
+        way=way or usual["way"], shot=shot or usual["shot"], query=query or usual["query"]
+    )
+    with Progress(disable=as_json) as bar:
+        task = bar.add_task(f"{episodes} test episodes", total=episodes)
+        measured = measure(
+            loaded.learner,
+            loaded.meta,
+            _with_steps(loaded.recipe, steps),
+            distribution,
+            split="test",
+            shape=shape,
+            episodes=episodes,
+            seed=seed,
+            protocol="transductive" if transductive else "one by one",
+            progress=lambda done: bar.update(task, completed=done),
+        )
+    typer.echo(json.dumps(asdict(measured)) if as_json else _in_words(loaded, measured))
+
+
+def _file(name: str) -> Path:
+    from app.registry import shipped_files
+
+    shipped = {path.stem: path for path in shipped_files()}
+    path = shipped.get(name, Path(name))
+    if not path.is_file():
+        known = ", ".join(shipped)
+        raise typer.BadParameter(f"no file {name}; shipped checkpoints are {known}")
+    return path
+
+
+def _with_steps(recipe: Any, steps: int | None) -> Any:
+    from dataclasses import replace
+
+    return recipe if steps is None else replace(recipe, steps=steps)
+
+
+def _in_words(loaded: Any, measured: Any) -> str:
+    score = "accuracy" if loaded.learner.task == "classification" else "mean squared error"
+    return (
+        f"{loaded.name}: {score} {measured.mean:.4f} ± {measured.ci95:.4f} over {measured.episodes} "
+        f"episodes, {measured.way}-way {measured.shot}-shot, {measured.query} queries, "
+        f"{measured.steps} steps, {measured.protocol}, seed {measured.seed}"
+    )

@@ -1,0 +1,33 @@
+"""``fewstep migrate`` and ``fewstep worker-health``: what an operator's compose file runs."""
+
+import socket
+
+import typer
+
+from app.cli.preparing import prepare
+from app.db.engine import open_engine, reading
+from app.db.workers import live_workers
+from app.errors import ServiceError
+from app.settings import load_settings
+
+
+def migrate() -> None:
+    """Brings the database to the newest schema and installs the shipped checkpoints and first key."""
+    try:
+        prepare(load_settings())
+    except ValueError as error:
+        typer.echo(f"fewstep: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+def worker_health() -> None:
+    """Exit code 0 where a worker of this host was seen just now."""
+    try:
+        with reading(open_engine(load_settings().effective_database_url)) as connection:
+            live = live_workers(connection, host=socket.gethostname())
+    except ServiceError as error:
+        typer.echo(f"fewstep: {error.detail}", err=True)
+        raise typer.Exit(1) from None
+    if not live:
+        typer.echo("fewstep: no worker of this host is alive", err=True)
+        raise typer.Exit(1)
