@@ -1,4 +1,5 @@
-"""The adaptation as everything inside the application sees it: neither the API's form nor the table's.
+"""The adaptation as everything inside the application sees it: neither the API's form nor the
+table's.
 
 It knows no HTTP, no SQL and no mathematics.
 """
@@ -25,8 +26,8 @@ class CheckpointRef:
 class NewAdaptation:
     """What is known of an adaptation when it is accepted.
 
-    outputs: classes in use, or values per example; step_size None: learned ones; batch_key: equal for
-    adaptations that fit one stacked call; *_digest: blobs of packed arrays x and y.
+    outputs: classes in use, or values per example; step_size None: learned ones; batch_key: equal
+    for adaptations that fit one stacked call; *_digest: blobs of packed arrays x and y.
     """
 
     id: str
@@ -49,7 +50,9 @@ class NewAdaptation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adaptation(NewAdaptation):
-    """One row: what was accepted, where it stands, and what came of it. Times: seconds since 1970."""
+    """One row: what was accepted, where it stands, and what came of it. Times: seconds since
+    1970.
+    """
 
     status: Status
     epoch: int

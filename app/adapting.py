@@ -42,7 +42,8 @@ Arrays = dict[str, NDArray[Any]]
 class AdaptOrder:
     """A request as the API hands it over: forms and types are checked, meanings are not.
 
-    fingerprint: equal for requests of equal content; idempotency_key None: every order is a new one.
+    fingerprint: equal for requests of equal content; idempotency_key None: every order is a new
+    one.
     """
 
     tenant_id: str
@@ -64,14 +65,18 @@ class AdaptOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
-    """A support set or its extension, ready: x (S, …) float32, y, and the classes by their numbers."""
+    """A support set or its extension, ready: x (S, …) float32, y, and the classes by their
+    numbers.
+    """
 
     x: NDArray[np.float32]
     y: NDArray[Any]
     classes: tuple[str, ...] | None
 
 
-def place_order(backends: Backends, order: AdaptOrder, adaptation_id: str) -> tuple[Adaptation, bool]:
+def place_order(
+    backends: Backends, order: AdaptOrder, adaptation_id: str
+) -> tuple[Adaptation, bool]:
     """The queued adaptation, and whether it was there before under the order's idempotency key.
 
     Raises ServiceError for everything that is wrong with the order; then nothing was created.
@@ -202,12 +207,13 @@ def _read_support(
 ) -> Examples:
     pointer = "/support/targets"
     if description["task"] == "classification":
-        classes, y = read_classes(order.support_targets, pointer=pointer)
-    else:
-        shape = (int(description["head"]["outputs"]),)
-        classes, y = None, read_values(order.support_targets, shape, pointer=pointer)
+        classes, labels = read_classes(order.support_targets, pointer=pointer)
+        x = _read_inputs(backends, order.support_inputs, description, "/support/inputs")
+        return Examples(x=x, y=labels, classes=classes)
+    shape = (int(description["head"]["outputs"]),)
+    values = read_values(order.support_targets, shape, pointer=pointer)
     x = _read_inputs(backends, order.support_inputs, description, "/support/inputs")
-    return Examples(x=x, y=y, classes=classes)
+    return Examples(x=x, y=values, classes=None)
 
 
 def _read_inputs(
@@ -284,5 +290,3 @@ def _keep(backends: Backends, tenant_id: str, arrays: Arrays) -> str:
         raise ServiceError("store-full", "there is no room for the support set") from error
     except StoreUnavailable as error:
         raise ServiceError("unavailable", "the store does not answer", retry_after_s=1) from error
-
-

@@ -1,4 +1,6 @@
-"""What the API and the workers share at run time: settings, database, store and queue, opened together."""
+"""What the API and the workers share at run time: settings, database, store and queue, opened
+together.
+"""
 
 from dataclasses import dataclass
 

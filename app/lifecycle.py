@@ -1,9 +1,10 @@
-"""What an adaptation can be, and which change follows which. Every status change passes ``advance``.
+"""What an adaptation can be, and which change follows which. Every status change passes
+``advance``.
 
-    queued ─► running ─► succeeded ─► expired
-       │         ├─────► failed
-       │         └─► queued (its worker was lost)
-       └──► cancelled ◄──┘
+queued ─► running ─► succeeded ─► expired
+   │         ├─────► failed
+   │         └─► queued (its worker was lost)
+   └──► cancelled ◄──┘
 """
 
 from enum import StrEnum

@@ -42,13 +42,15 @@ class PredictOrder:
 
 
 class HotModels:
-    """Adapted models of this process by their blob, bounded in bytes; each is loaded once at a time."""
+    """Adapted models of this process by their blob, bounded in bytes; each is loaded once at a
+    time.
+    """
 
     def __init__(self, capacity_bytes: int) -> None:
-        self._kept: LRUCache[tuple[str, str], "ServedModel"] = LRUCache(
+        self._kept: LRUCache[tuple[str, str], ServedModel] = LRUCache(
             capacity_bytes, getsizeof=lambda model: model.bytes
         )
-        self._loading: dict[tuple[str, str], "Future[ServedModel]"] = {}
+        self._loading: dict[tuple[str, str], Future[ServedModel]] = {}
         self._lock = threading.Lock()
 
     def get(self, backends: Backends, tenant_id: str, digest: str) -> "ServedModel":
@@ -72,7 +74,7 @@ class HotModels:
 
         try:
             model = load_served(backends.store.get(*key))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again in every waiting thread
             promise.set_exception(error)
         else:
             promise.set_result(model)
@@ -113,7 +115,8 @@ def check_ended_well(one: Adaptation) -> None:
 def adapted_model(backends: Backends, hot: HotModels, one: Adaptation) -> "ServedModel":
     """The hot model of an adaptation.
 
-    Raises ServiceError where it has no result, or ``damaged`` while its parameters are derived again.
+    Raises ServiceError where it has no result, or ``damaged`` while its parameters are derived
+    again.
     """
     check_ended_well(one)
     try:
@@ -165,13 +168,19 @@ def _answer(backends: Backends, model: "ServedModel", order: PredictOrder) -> di
     classes = model.description["classes"]
     if classes is None:
         answer: dict[str, Any] = {"predictions": value_predictions(outputs)}
-        measured = "query_mse", lambda: float(np.square(outputs - y).mean())
     else:
         answer = {"predictions": class_predictions(outputs, classes, top_k=order.top_k)}
-        measured = "query_accuracy", lambda: float((outputs.argmax(axis=1) == y).mean())
     if y is not None:
-        answer["metrics"] = {measured[0]: measured[1]()}
+        answer["metrics"] = _metrics(outputs, y, classes)
     return answer
+
+
+def _metrics(
+    outputs: NDArray[np.float32], y: NDArray[Any], classes: list[str] | None
+) -> dict[str, float]:
+    if classes is None:
+        return {"query_mse": float(np.square(outputs - y).mean())}
+    return {"query_accuracy": float((outputs.argmax(axis=1) == y).mean())}
 
 
 def _targets(description: dict[str, Any], order: PredictOrder) -> NDArray[Any] | None:

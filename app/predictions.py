@@ -1,4 +1,6 @@
-"""From a network's scores to what a caller reads. NumPy only; probabilities are worked out in float64."""
+"""From a network's scores to what a caller reads. NumPy only; probabilities are worked out in
+float64.
+"""
 
 from collections.abc import Sequence
 from typing import Any

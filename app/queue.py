@@ -33,7 +33,8 @@ class Queue:
     def hint(self, adaptation_id: str) -> bool:
         """Tells the workers that this adaptation waits, unless they are being told already.
 
-        Never raises for a broker that is away: the sweeper hints again. False where nothing was sent.
+        Never raises for a broker that is away: the sweeper hints again. False where nothing was
+        sent.
         """
         if not self._first_since_taken():
             return False

@@ -1,4 +1,6 @@
-"""Checkpoints as the service knows them: names, versions, and the shipped ones put where workers find them."""
+"""Checkpoints as the service knows them: names, versions, and the shipped ones put where workers
+find them.
+"""
 
 import re
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """The adapted model as a file: φ and everything that a prediction needs, in one .safetensors file.
 
-Tensors: φ's parameters by name, and ``statistics.<layer>.mean`` / ``.var`` of the support set. The JSON
-under the metadata key ``fewstep`` names the network, the input, the classes and the recipe.
+Tensors: φ's parameters by name, and ``statistics.<layer>.mean`` / ``.var`` of the support set. The
+JSON under the metadata key ``fewstep`` names the network, the input, the classes and the recipe.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The checkpoint file: θ, what it belongs to and where it comes from, in one .safetensors file.
 
-Tensors are named ``theta.<parameter>`` and ``step_size.<parameter>``; the JSON under the metadata key
-``fewstep`` says the rest. A reader refuses what it does not know.
+Tensors are named ``theta.<parameter>`` and ``step_size.<parameter>``; the JSON under the metadata
+key ``fewstep`` says the rest. A reader refuses what it does not know.
 """
 
 import hashlib
@@ -44,8 +44,8 @@ class InvalidCheckpoint(ValueError):
 class Checkpoint:
     """A meta-trained θ with all that adapting and serving need.
 
-    network_config, input (shape, preprocessing) and inner_loop (steps, step_size, normalisation) are
-    plain JSON values; evaluation: the measured scores; digest: SHA-256 of the file, hex.
+    network_config, input (shape, preprocessing) and inner_loop (steps, step_size, normalisation)
+    are plain JSON values; evaluation: the measured scores; digest: SHA-256 of the file, hex.
     """
 
     name: str
@@ -119,7 +119,8 @@ def read_metadata(data: bytes) -> dict[str, Any]:
 def load_checkpoint(data: bytes) -> Checkpoint:
     """The checkpoint in these bytes, on the CPU.
 
-    Raises InvalidCheckpoint where the tensors' names, shapes, dtypes or values are not the network's.
+    Raises InvalidCheckpoint where the tensors' names, shapes, dtypes or values are not the
+    network's.
     """
     metadata = read_metadata(data)
     try:
@@ -166,7 +167,7 @@ def _under(prefix: str, tensors: Params) -> Params:
 
 def _check(learner: Learner, meta: MetaParams, shape: tuple[int, ...], found: int) -> None:
     features = feature_count(learner.network, shape)
-    expected = dict(learner.network.named_parameters())
+    expected: Params = dict(learner.network.named_parameters())
     expected |= initial_head(learner.head, features, torch.Generator())
     for name, like in expected.items():
         tensor = meta.theta.get(name)

@@ -1,7 +1,9 @@
 """Evaluation: the mean over test episodes with its 95 % interval, under one of two protocols.
 
-``one by one``: every query is predicted by itself under the support set's statistics, as it is served.
-``transductive``: the queries of an episode are normalised together, as in the tables of Finn et al. 2017.
+``one by one``: every query is predicted by itself under the support set's statistics, as it is
+served.
+``transductive``: the queries of an episode are normalised together, as in the tables of Finn et
+al. 2017.
 """
 
 import math

@@ -1,6 +1,8 @@
-"""The heads: from feature vectors to class scores or values, and where they start an adaptation from.
+"""The heads: from feature vectors to class scores or values, and where they start an adaptation
+from.
 
-``linear``     a learned layer, part of θ; for classification of at most N classes, or for regression.
+``linear``     a learned layer, part of θ; for classification of at most N classes, or for
+regression.
 ``prototype``  starts at each class's mean support feature (ProtoMAML, Triantafillou et al. 2020):
                W_k = 2 s c_k, b_k = -s |c_k|², so that a score is -s |f - c_k|² up to a constant;
                any number of classes, and no parameters of its own in θ.
@@ -39,7 +41,8 @@ def initial_head(head: Head, features: int, generator: torch.Generator) -> Param
 def start_head(head: Head, theta: Params, features: Tensor, y: Tensor, outputs: int) -> Params:
     """The head's parameters before the first inner step; ``features`` (S, D), y (S,) int64.
 
-    A linear head gives its first ``outputs`` rows; a prototype head is differentiable in ``features``.
+    A linear head gives its first ``outputs`` rows; a prototype head is differentiable in
+    ``features``.
     """
     if head.kind == "linear":
         return {WEIGHT: theta[WEIGHT][:outputs], BIAS: theta[BIAS][:outputs]}

@@ -32,10 +32,12 @@ class Learner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InnerLoop:
-    """The recipe: gradient steps, one step size or learned ones, and the order of the meta-gradient.
+    """The recipe: gradient steps, one step size or learned ones, and the order of the
+    meta-gradient.
 
     step_size: a number, or (E,) float32 when episodes differ. step_sizes: for each parameter of φ
-    its (steps,) learned sizes (Li et al. 2017; Antoniou et al. 2019); steps beyond them reuse the last.
+    its (steps,) learned sizes (Li et al. 2017; Antoniou et al. 2019); steps beyond them reuse the
+    last.
     """
 
     steps: int
@@ -48,7 +50,8 @@ class InnerLoop:
 class Adapted:
     """params: φ, body and head; statistics: of the support set at φ; losses: (steps + 1,) float32.
 
-    ``losses`` is the support loss before the first step and after each. Batched: all lead with (E,).
+    ``losses`` is the support loss before the first step and after each. Batched: all lead with
+    (E,).
     """
 
     params: Params
@@ -76,14 +79,16 @@ def adapt(
 def adapt_episodes(
     learner: Learner,
     theta: Params,
-    x_ES: Tensor,  # noqa: N803 - axes in the name
-    y_ES: Tensor,  # noqa: N803
+    x_ES: Tensor,
+    y_ES: Tensor,
     recipe: InnerLoop,
     *,
     outputs: int,
     chunk: int | None = None,
 ) -> Adapted:
-    """Adapt E episodes at once, the same as ``adapt`` on each; ``chunk`` bounds how many are stacked."""
+    """Adapt E episodes at once, the same as ``adapt`` on each; ``chunk`` bounds how many are
+    stacked.
+    """
     sizes = torch.as_tensor(recipe.step_size, dtype=x_ES.dtype, device=x_ES.device)
 
     def one(x: Tensor, y: Tensor, step_size: Tensor) -> tuple[Params, Statistics, Tensor]:

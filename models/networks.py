@@ -4,13 +4,14 @@ The batch over episodes is never written here; ``torch.func.vmap`` adds it from 
 """
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.normalisation import EpisodeNorm, name_layers
+from models.normalisation import EpisodeNorm, forward, name_layers
 
 
 class ConvBlock(nn.Module):
@@ -46,7 +47,7 @@ class Conv4(nn.Module):
         self.flatten = flatten
 
     def forward(self, x: Tensor) -> Tensor:
-        maps = self.blocks(x)
+        maps: Tensor = self.blocks(x)
         return maps.flatten(1) if self.flatten else maps.mean(dim=(2, 3))
 
 
@@ -59,7 +60,7 @@ class MLP(nn.Module):
     def __init__(self, *, inputs: int, hidden: list[int], normalised: bool) -> None:
         super().__init__()
         widths = [inputs, *hidden]
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(pairwise(widths))
         self.linears = nn.ModuleList(nn.Linear(a, b, bias=not normalised) for a, b in pairs)
         self.norms = nn.ModuleList(EpisodeNorm(b) if normalised else nn.Identity() for b in hidden)
 
@@ -88,8 +89,6 @@ def build_network(name: str, config: Mapping[str, Any]) -> nn.Module:
 
 def feature_count(network: nn.Module, input_shape: tuple[int, ...]) -> int:
     """D, the length of the feature vector that the network makes of one input."""
-    from models.normalisation import forward
-
     with torch.no_grad():
         features, _ = forward(
             network, dict(network.named_parameters()), torch.zeros(2, *input_shape)

@@ -1,7 +1,9 @@
 """Normalisation by the examples of an episode, and the statistics that a service keeps of them.
 
-A layer normalises by the batch at hand (``batch``: transductive, as in Finn et al. 2017), or by statistics that
-an earlier forward recorded (``support``: MetaBN in Bronskill et al. 2020, TaskNorm). The second makes a
+A layer normalises by the batch at hand (``batch``: transductive, as in Finn et al. 2017), or by
+statistics that
+an earlier forward recorded (``support``: MetaBN in Bronskill et al. 2020, TaskNorm). The second
+makes a
 prediction depend on its adaptation and its own input alone. This file knows no loss and no episode.
 """
 

@@ -1,6 +1,8 @@
-"""The outer loop: one update of θ by the query loss after adaptation (Finn et al. 2017, Algorithm 2).
+"""The outer loop: one update of θ by the query loss after adaptation (Finn et al. 2017, Algorithm
+2).
 
-Second order: the gradient runs through the inner steps. First order: it stops at them (section 5.2).
+Second order: the gradient runs through the inner steps. First order: it stops at them (section
+5.2).
 """
 
 from collections.abc import Iterator
@@ -17,7 +19,9 @@ from models.normalisation import Params
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetaParams:
-    """What the outer loop learns: θ, and where the recipe asks for it the inner loop's step sizes."""
+    """What the outer loop learns: θ, and where the recipe asks for it the inner loop's step
+    sizes.
+    """
 
     theta: Params
     step_sizes: Params = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """From a decoded picture to a network's input, the same in training and in serving.
 
-This file knows Pillow and NumPy only: the service imports it at its border, where torch has no place.
+This file knows Pillow and NumPy only: the service imports it at its border, where torch has no
+place.
 """
 
 from collections.abc import Mapping
@@ -16,9 +17,11 @@ RESAMPLING = {"lanczos": Image.Resampling.LANCZOS, "bilinear": Image.Resampling.
 def input_from_picture(picture: Image.Image, spec: Mapping[str, Any]) -> NDArray[np.float32]:
     """The (C, H, W) float32 input in [0, 1] that ``spec`` makes of one decoded picture.
 
-    spec: {"kind": "picture", "mode": "L" | "RGB", "size": [H, W], "resample": "lanczos" | "bilinear",
+    spec: {"kind": "picture", "mode": "L" | "RGB", "size": [H, W], "resample": "lanczos" |
+    "bilinear",
     "invert": bool, "background": grey level 0..255 that shows through transparent pixels}.
-    The picture is turned upright by its EXIF orientation first; 16 bits are scaled to the full range.
+    The picture is turned upright by its EXIF orientation first; 16 bits are scaled to the full
+    range.
     """
     upright = ImageOps.exif_transpose(picture)
     opaque = _lay_over(_to_eight_bits(upright), int(spec["background"]))

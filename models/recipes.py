@@ -17,7 +17,8 @@ FOLDER = Path(__file__).parent / "recipes"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """A part of a run with one setting; the learning rate falls by a half cosine to its final value.
+    """A part of a run with one setting; the learning rate falls by a half cosine to its final
+    value.
 
     episodes: per outer step; chunk: how many of them are stacked at once; inner_steps: in training;
     head_scale: of a prototype head in this stage, where it differs from the served one.
@@ -42,7 +43,9 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedInnerLoop:
-    """What the service does by default: gradient steps of one size (or learned ones) and the norm."""
+    """What the service does by default: gradient steps of one size (or learned ones) and the
+    norm.
+    """
 
     steps: int
     step_size: float
@@ -67,7 +70,9 @@ class Validation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A meta-training run: task distribution, network, head, inner loop, stages, validation, seed."""
+    """A meta-training run: task distribution, network, head, inner loop, stages, validation,
+    seed.
+    """
 
     name: str
     task: TaskKind

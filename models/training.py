@@ -5,7 +5,7 @@ optimiser's moments and a number. This file knows no clock, no console and no fo
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,7 +24,9 @@ VALIDATION_SEED = 1_000_003
 
 @dataclass(slots=True, kw_only=True)
 class TrainingState:
-    """Where a run stands: outer steps done, what it learned so far, and the best of it by validation."""
+    """Where a run stands: outer steps done, what it learned so far, and the best of it by
+    validation.
+    """
 
     iteration: int
     meta: MetaParams

@@ -1,4 +1,6 @@
-"""A training run's state as a .safetensors file, from which it goes on to the same bits (on one CPU)."""
+"""A training run's state as a .safetensors file, from which it goes on to the same bits (on one
+CPU).
+"""
 
 import json
 from dataclasses import replace
@@ -16,7 +18,9 @@ MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 def dump_state(recipe: Recipe, state: TrainingState) -> bytes:
-    """The bytes of a state: θ, the best θ by validation, Adam's moments and the outer steps done."""
+    """The bytes of a state: θ, the best θ by validation, Adam's moments and the outer steps
+    done.
+    """
     tensors = {
         **_named("now", state.meta),
         **_named("best", state.best),

@@ -45,18 +45,18 @@ def repair(adaptation_id: str) -> None:
     derive_again(_desk[0], adaptation_id)
 
 
-@signals.worker_ready.connect
+@signals.worker_ready.connect  # type: ignore[untyped-decorator]
 def _sweep(**_: Any) -> None:
     _stop_sweeping.append(start_sweeper(open_backends(settings)))
 
 
-@signals.worker_shutting_down.connect
+@signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _stop_sweeper(**_: Any) -> None:
     for stop in _stop_sweeping:
         stop.set()
 
 
-@signals.worker_process_init.connect
+@signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def _sit_down(**_: Any) -> None:
     from worker.desk import open_desk
     from worker.warming import warm_up
@@ -70,7 +70,7 @@ def _sit_down(**_: Any) -> None:
     threading.Thread(target=partial(_live, desk), name="alive", daemon=True).start()
 
 
-@signals.worker_process_shutdown.connect
+@signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
 def _stand_up(**_: Any) -> None:
     for desk in _desk:
         with writing(desk.backends.engine) as connection:

@@ -1,4 +1,6 @@
-"""``assess``: is this adaptation any good? Each support example left out once and predicted by the rest."""
+"""``assess``: is this adaptation any good? Each support example left out once and predicted by the
+rest.
+"""
 
 from typing import Any
 

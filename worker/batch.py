@@ -1,4 +1,5 @@
-"""One hint's work: claim waiting adaptations that fit one batch, adapt them together, end their rows.
+"""One hint's work: claim waiting adaptations that fit one batch, adapt them together, end their
+rows.
 
 No transaction is open while the device works. Blobs before rows, rows before wake-ups.
 """
@@ -52,7 +53,9 @@ def run_hint(desk: Desk, hint: str | None) -> int:
 
 
 def run_batch(desk: Desk, held: Sequence[Adaptation], progress: Progress) -> list[Result]:
-    """The result of every claimed row, in their order. An error in a batch makes its rows run alone."""
+    """The result of every claimed row, in their order. An error in a batch makes its rows run
+    alone.
+    """
     try:
         return _run(desk, held, progress)
     except Exception:

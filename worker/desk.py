@@ -1,4 +1,6 @@
-"""What one worker process has at hand: its backends, its device, its name, and checkpoints it keeps hot."""
+"""What one worker process has at hand: its backends, its device, its name, and checkpoints it
+keeps hot.
+"""
 
 import os
 import socket
@@ -19,7 +21,9 @@ HOT_CHECKPOINTS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
-    """A worker process. ``name`` is new for every process, so that a reused pid is nobody's heir."""
+    """A worker process. ``name`` is new for every process, so that a reused pid is nobody's
+    heir.
+    """
 
     backends: Backends
     device: torch.device

@@ -1,4 +1,5 @@
-"""The sweeper: every other second it looks for lost workers' rows, forgotten rows and rows past their time.
+"""The sweeper: every other second it looks for lost workers' rows, forgotten rows and rows past
+their time.
 
 Any number of sweepers may run; each change is one that only one of them can make. It runs in the
 worker's parent process, which imports no torch.

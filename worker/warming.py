@@ -1,15 +1,17 @@
-"""Before a worker says that it is ready, it has loaded its checkpoints and taken a step with each."""
+"""Before a worker says that it is ready, it has loaded its checkpoints and taken a step with
+each.
+"""
 
 import logging
 
 import numpy as np
 
-from app.db.engine import reading
 from app.db.checkpoints import list_versions
+from app.db.engine import reading
 from app.db.tenants import SHARED
 from app.store import BlobDamaged, BlobMissing
 from models.checkpoint import Checkpoint, InvalidCheckpoint
-from worker.desk import Desk, hot_checkpoint
+from worker.desk import HOT_CHECKPOINTS, Desk, hot_checkpoint
 from worker.engine import Work, adapt_rows
 
 log = logging.getLogger(__name__)
@@ -20,7 +22,7 @@ def warm_up(desk: Desk) -> None:
     with reading(desk.backends.engine) as connection:
         rows = list_versions(connection, SHARED)
     newest = {row.ref.name: row.ref for row in reversed(rows)}
-    for ref in list(newest.values())[: desk.hot.maxsize]:
+    for ref in list(newest.values())[:HOT_CHECKPOINTS]:
         try:
             _one_step(desk, hot_checkpoint(desk, ref))
         except (BlobMissing, BlobDamaged, InvalidCheckpoint) as error:

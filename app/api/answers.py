@@ -23,7 +23,9 @@ def json_answer(
 
 
 def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a route that can refuse with these codes, and with those of every route."""
+    """The ``responses`` of a route that can refuse with these codes, and with those of every
+    route.
+    """
     by_status: dict[int | str, list[str]] = {}
     for code in (*codes, "bad-request", "unauthenticated", "unavailable"):
         by_status.setdefault(PROBLEMS[code][0], []).append(code)

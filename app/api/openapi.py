@@ -1,4 +1,6 @@
-"""The OpenAPI document: FastAPI's own, and the request bodies that the routes read by themselves."""
+"""The OpenAPI document: FastAPI's own, and the request bodies that the routes read by
+themselves.
+"""
 
 from typing import Any
 
@@ -52,7 +54,9 @@ def _build(app: FastAPI) -> dict[str, Any]:
 
 
 def _content(schemas: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
-    """A reference to the model's schema, which is put among the components with all it refers to."""
+    """A reference to the model's schema, which is put among the components with all it refers
+    to.
+    """
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(schema.pop("$defs", {}))
     schemas[model.__name__] = schema

@@ -17,11 +17,10 @@ from app.api.headers import parse_idempotency_key, parse_prefer, preference_appl
 from app.api.multipart import parse_adapt_form
 from app.api.presenting import show_adaptation
 from app.api.queries import read_adaptation_id, read_query
-from app.api.schemas import AdaptRequest
 from app.api.schemas import Adaptation as Resource
+from app.api.schemas import AdaptRequest, validate
 from app.api.service import Here, Service
 from app.api.strict_json import parse_json
-from app.api.schemas import validate
 from app.api.waiting import join_wait, wait_for_end
 from app.images import UploadedPicture
 from app.lifecycle import FINAL
@@ -112,7 +111,9 @@ def _order(content: Any, *, tenant: str, key: str | None) -> AdaptOrder:
 
 
 def _fingerprint(content: Any) -> str:
-    """Equal for equal content, whatever the order of keys, the whitespace or the form's boundaries."""
+    """Equal for equal content, whatever the order of keys, the whitespace or the form's
+    boundaries.
+    """
 
     def of_picture(picture: UploadedPicture) -> list[str]:
         return [picture.media_type, hashlib.sha256(picture.data).hexdigest()]

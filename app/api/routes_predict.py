@@ -10,10 +10,9 @@ from app.api.answers import json_answer, problems
 from app.api.body import read_body, require_media_type
 from app.api.presenting import show_prediction
 from app.api.queries import read_adaptation_id, read_query
-from app.api.schemas import PredictRequest, PredictResponse
+from app.api.schemas import PredictRequest, PredictResponse, validate
 from app.api.service import Here, Service
 from app.api.strict_json import parse_json
-from app.api.schemas import validate
 from app.errors import refusal
 from app.predicting import PredictOrder, predict
 
@@ -107,7 +106,7 @@ async def _answer(here: Service, order: PredictOrder) -> Response:
 
 
 def _read_input(text: str, pointer: str) -> Any:
-    if not text[:5].lower() == "data:":
+    if text[:5].lower() != "data:":
         return parse_json(text.encode("utf-8", "surrogatepass"))
     if " " in text:
         detail = "expected base64 without spaces; write + as %2B, or use base64url"

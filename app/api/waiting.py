@@ -1,4 +1,6 @@
-"""Waiting for an adaptation's end: woken by the worker, and looking at the row now and then besides."""
+"""Waiting for an adaptation's end: woken by the worker, and looking at the row now and then
+besides.
+"""
 
 import asyncio
 from contextlib import suppress

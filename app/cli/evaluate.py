@@ -20,7 +20,9 @@ def evaluate(
     shot: Annotated[int | None, typer.Option(min=1, help="Support examples per class.")] = None,
     query: Annotated[int | None, typer.Option(min=1, help="Queries per class.")] = None,
     steps: Annotated[int | None, typer.Option(min=0, help="Inner steps; the recipe's.")] = None,
-    transductive: Annotated[bool, typer.Option(help="Normalise an episode's queries together.")] = False,
+    transductive: Annotated[
+        bool, typer.Option(help="Normalise an episode's queries together.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
 ) -> None:
     """Measures a checkpoint over test episodes: mean and 95 % interval, one query at a time."""
@@ -76,7 +78,7 @@ def _with_steps(recipe: Any, steps: int | None) -> Any:
 def _in_words(loaded: Any, measured: Any) -> str:
     score = "accuracy" if loaded.learner.task == "classification" else "mean squared error"
     return (
-        f"{loaded.name}: {score} {measured.mean:.4f} ± {measured.ci95:.4f} over {measured.episodes} "
-        f"episodes, {measured.way}-way {measured.shot}-shot, {measured.query} queries, "
+        f"{loaded.name}: {score} {measured.mean:.4f} ± {measured.ci95:.4f} over "
+        f"{measured.episodes} episodes, {measured.way}-way {measured.shot}-shot, {measured.query} queries, "
         f"{measured.steps} steps, {measured.protocol}, seed {measured.seed}"
     )

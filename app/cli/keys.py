@@ -11,7 +11,9 @@ from app.db.migrating import migrate
 from app.db.tenants import DEFAULT
 from app.settings import load_settings
 
-keys = typer.Typer(no_args_is_help=True, help="API keys. From the first one on, all requests need one.")
+keys = typer.Typer(
+    no_args_is_help=True, help="API keys. From the first one on, all requests need one."
+)
 
 
 @keys.command("create")

@@ -12,7 +12,9 @@ from app.settings import load_settings
 
 
 def migrate() -> None:
-    """Brings the database to the newest schema and installs the shipped checkpoints and first key."""
+    """Brings the database to the newest schema and installs the shipped checkpoints and first
+    key.
+    """
     try:
         prepare(load_settings())
     except ValueError as error:

@@ -1,4 +1,6 @@
-"""``fewstep train``: a recipe becomes a checkpoint; stopped at any moment it goes on where it was."""
+"""``fewstep train``: a recipe becomes a checkpoint; stopped at any moment it goes on where it
+was.
+"""
 
 import json
 import platform
@@ -24,7 +26,9 @@ def train(
     threads: Annotated[int, typer.Option(help="CPU threads, 0: all.")] = 0,
     stop_after: Annotated[int, typer.Option(help="Outer steps in this call, 0: all.")] = 0,
 ) -> None:
-    """Meta-trains a checkpoint: progress, a JSONL log, a resumable state and a picture of the curve."""
+    """Meta-trains a checkpoint: progress, a JSONL log, a resumable state and a picture of the
+    curve.
+    """
     import torch
 
     from models.distributions import open_distribution

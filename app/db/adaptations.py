@@ -1,4 +1,5 @@
-"""The rows of adaptations: each function one transition, in the caller's transaction, with its event.
+"""The rows of adaptations: each function one transition, in the caller's transaction, with its
+event.
 
 A claim is a lease with an epoch: only who holds the epoch can end the row.
 """
@@ -53,7 +54,8 @@ def find(connection: Connection, tenant_id: str, adaptation_id: str) -> Adaptati
 def claim(
     connection: Connection, *, worker: str, limit: int, lease_s: float, hint: str | None = None
 ) -> list[Adaptation]:
-    """Makes *running*, for this worker, the hinted or oldest waiting row and up to ``limit`` of its like.
+    """Makes *running*, for this worker, the hinted or oldest waiting row and up to ``limit`` of
+    its like.
 
     A row whose batch died before is claimed by itself. Two workers never claim the same row.
     """
@@ -116,12 +118,15 @@ def succeed(connection: Connection, held: Adaptation, outcome: Outcome) -> bool:
 
 
 def fail(connection: Connection, held: Adaptation, *, code: str, detail: str) -> bool:
-    """*running* → *failed* with its reason under the claim's epoch; False where the claim was lost."""
+    """*running* → *failed* with its reason under the claim's epoch; False where the claim was
+    lost.
+    """
     return _finish(connection, held, Status.FAILED, error={"code": code, "detail": detail})
 
 
 def recover_lost(connection: Connection) -> list[str]:
-    """Rows whose lease ran out: *queued* again to run alone, or *failed* after three attempts alone.
+    """Rows whose lease ran out: *queued* again to run alone, or *failed* after three attempts
+    alone.
 
     Gives the ids that were changed.
     """

@@ -13,7 +13,9 @@ from app.db.tenants import SHARED, ensure_tenant
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointRow:
-    """One version; description: the file's metadata; bytes: of the file; parameters: numbers in θ."""
+    """One version; description: the file's metadata; bytes: of the file; parameters: numbers in
+    θ.
+    """
 
     ref: CheckpointRef
     bytes: int

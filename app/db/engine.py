@@ -1,7 +1,7 @@
 """The engine and its two kinds of transaction, on SQLite and PostgreSQL alike.
 
-SQLite: write-ahead log, and writers say so at once (``BEGIN IMMEDIATE``), since a reader that becomes a
-writer later fails where nothing can help it.
+SQLite: write-ahead log, and writers say so at once (``BEGIN IMMEDIATE``), since a reader that
+becomes a writer later fails where nothing can help it.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ POOL_TIMEOUT_S = 2
 BUSY_TIMEOUT_MS = 5000
 
 
-class now_s(FunctionElement[float]):  # noqa: N801 - reads as the SQL function that it is
+class now_s(FunctionElement[float]):
     """Seconds since 1970 by the database's clock, at the moment of the statement."""
 
     type = Double()

@@ -1,4 +1,6 @@
-"""The tables. Times are seconds since 1970 by the database's clock; every row belongs to a tenant."""
+"""The tables. Times are seconds since 1970 by the database's clock; every row belongs to a
+tenant.
+"""
 
 from sqlalchemy import (
     JSON,

@@ -1,4 +1,6 @@
-"""Tenants: whose a row is. ``default`` where no keys are used; ``shared`` owns the shipped checkpoints."""
+"""Tenants: whose a row is. ``default`` where no keys are used; ``shared`` owns the shipped
+checkpoints.
+"""
 
 from sqlalchemy import Connection, insert, select
 

@@ -1,4 +1,5 @@
-"""Omniglot episodes (Lake et al. 2015) as in Finn et al. 2017: 28 x 28, strokes 1, whole classes rotated.
+"""Omniglot episodes (Lake et al. 2015) as in Finn et al. 2017: 28 x 28, strokes 1, whole classes
+rotated.
 
 The split is the committed list ``models/splits/omniglot.json`` over the pooled 1,623 characters.
 """
@@ -93,7 +94,9 @@ def turn_pictures(pictures: Tensor, turns: Tensor) -> Tensor:
 
 
 def distort_pictures(pictures: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """(…, 1, H, W) pictures, each under its own small affine map; strength 1: up to 10 % and 2 pixels."""
+    """(…, 1, H, W) pictures, each under its own small affine map; strength 1: up to 10 % and 2
+    pixels.
+    """
     flat = pictures.flatten(0, -4)
     jitter = torch.rand(len(flat), 2, 3, generator=generator) * 2 - 1
     bounds = torch.tensor([[0.12, 0.17, 0.14], [0.17, 0.12, 0.14]]) * strength
@@ -111,7 +114,8 @@ def load_omniglot(
 ) -> Omniglot:
     """Omniglot from a folder with the two official zips; ``cache`` keeps the shrunken pictures.
 
-    Raises FileNotFoundError where a zip is missing, ValueError where their content is not Omniglot's.
+    Raises FileNotFoundError where a zip is missing, ValueError where their content is not
+    Omniglot's.
     """
     archives = [folder / name for name in ARCHIVES]
     for archive in archives:
@@ -135,7 +139,9 @@ def load_omniglot(
 
 
 def _digest(archives: list[Path]) -> str:
-    """SHA-256 over the members' names and CRCs, so that a re-zipped copy counts as the same data."""
+    """SHA-256 over the members' names and CRCs, so that a re-zipped copy counts as the same
+    data.
+    """
     digest = hashlib.sha256()
     for archive in archives:
         with zipfile.ZipFile(archive) as zipped:
@@ -164,7 +170,8 @@ def _read_archives(
 
 def _shrink(png: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
     with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-        return np.rint(input_from_picture(picture, PREPROCESSING)[0] * 255).astype(np.uint8)
+        levels = np.rint(input_from_picture(picture, PREPROCESSING)[0] * 255)
+    return np.asarray(levels, dtype=np.uint8)
 
 
 def _keep(

@@ -1,4 +1,6 @@
-"""Sinusoids (Finn et al. 2017, section 5.1): y = A sin(x - φ) with A and φ fresh in every episode."""
+"""Sinusoids (Finn et al. 2017, section 5.1): y = A sin(x - φ) with A and φ fresh in every
+episode.
+"""
 
 import math
 from dataclasses import dataclass
@@ -20,7 +22,9 @@ class Sinusoids:
     def draw(
         self, split: str, episodes: int, shape: EpisodeShape, generator: torch.Generator
     ) -> Episodes:
-        """shape.shot support and shape.query query points each, x: (E, points, 1), without noise."""
+        """shape.shot support and shape.query query points each, x: (E, points, 1), without
+        noise.
+        """
         amplitude = _uniform(AMPLITUDE, (episodes, 1, 1), generator)
         phase = _uniform(PHASE, (episodes, 1, 1), generator)
         x = _uniform(X_RANGE, (episodes, shape.shot + shape.query, 1), generator)
