@@ -101,10 +101,8 @@ def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
 
 def unauthenticated() -> ServiceError:
     """The one answer to a missing, malformed, unknown, revoked or expired key."""
-    detail = (
-        "expected a valid key, as Authorization: Bearer fs_... or as the password of HTTP Basic"
-    )
-    return ServiceError("unauthenticated", detail)
+    forms = "Authorization: Bearer fs_... or as the password of HTTP Basic"
+    return ServiceError("unauthenticated", f"expected a valid key as {forms}, got none")
 
 
 def _preferences(header: str) -> Iterator[tuple[str, str | None]]:
