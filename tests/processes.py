@@ -100,15 +100,19 @@ def stop(process: subprocess.Popen[bytes], *, by: int = signal.SIGTERM) -> int:
         raise
 
 
-def processes_mentioning(text: str) -> dict[int, str]:
-    """Command lines of all processes whose command line or environment holds the text (Linux)."""
+def processes_of(folder: Path) -> dict[int, str]:
+    """Command lines of the processes that name the folder, or work in it (Linux)."""
     found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            command = (folder / "cmdline").read_bytes()
-            known = command + b"\0" + (folder / "environ").read_bytes()
+            command = (process / "cmdline").read_bytes()
+            known = (
+                command
+                + (process / "environ").read_bytes()
+                + os.fsencode((process / "cwd").readlink())
+            )
         except OSError:
             continue
-        if command and text.encode() in known and int(folder.name) != os.getpid():
-            found[int(folder.name)] = command.replace(b"\0", b" ").decode(errors="replace")
+        if command and os.fsencode(folder) in known and int(process.name) != os.getpid():
+            found[int(process.name)] = command.replace(b"\0", b" ").decode(errors="replace")
     return found

@@ -126,13 +126,13 @@ def _message_server(settings: Settings) -> Iterator[Settings]:
         valkey.find_server(), path=path, folder=settings.data_dir / "valkey"
     )
     server = Child(name="valkey", command=command, environment={}, grace_s=VALKEY_GRACE_S)
-    with kept_running(server, data_dir=settings.data_dir):
-        if not valkey.wait_until_answers(path, within_s=VALKEY_READY_WITHIN_S):
-            raise CannotStart(
-                f"the embedded Valkey does not answer; see {settings.data_dir}/valkey"
-            )
-        yield settings.model_copy(update={"redis_url": valkey.redis_url(path)})
-    valkey.remove_socket(path)
+    try:
+        with kept_running(server, data_dir=settings.data_dir):
+            if not valkey.wait_until_answers(path, within_s=VALKEY_READY_WITHIN_S):
+                raise CannotStart(f"the embedded Valkey fails; see {settings.data_dir}/valkey")
+            yield settings.model_copy(update={"redis_url": valkey.redis_url(path)})
+    finally:
+        valkey.remove_socket(path)
 
 
 def _prepare(settings: Settings, address: tuple[Any, ...]) -> None:

@@ -2,13 +2,18 @@
 
 import os
 import sys
+from typing import Final
 
 from app.settings import environment, load_settings
+
+# Celery warns root because of pickle; nothing here reads anything but JSON.
+NO_ROOT_WARNING: Final = "ignore:You're running the worker with superuser privileges"
 
 
 def worker_command() -> list[str]:
     """The command of one worker; it reads its settings from FEWSTEP_* variables."""
-    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "worker.application", "worker"]
+    python = [sys.executable, "-W", NO_ROOT_WARNING]
+    celery = [*python, "-m", "celery", "--quiet", "-A", "worker.application", "worker"]
     pool = ["--pool", "prefork", "--concurrency", "1"]
     return [*celery, *pool, "--without-gossip", "--without-mingle", "-Q", "adapt", "-l", "WARNING"]
 
