@@ -79,6 +79,6 @@ def _in_words(loaded: Any, measured: Any) -> str:
     score = "accuracy" if loaded.learner.task == "classification" else "mean squared error"
     return (
         f"{loaded.name}: {score} {measured.mean:.4f} ± {measured.ci95:.4f} over "
-        f"{measured.episodes} episodes, {measured.way}-way {measured.shot}-shot, {measured.query} queries, "
-        f"{measured.steps} steps, {measured.protocol}, seed {measured.seed}"
+        f"{measured.episodes} episodes, {measured.way}-way {measured.shot}-shot, "
+        f"{measured.query} queries, {measured.steps} steps, {measured.protocol}, seed {measured.seed}"
     )

@@ -1,0 +1,182 @@
+"""The inner loop against closed forms, a plain Python loop and torch's own autograd."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.evaluation import episode_of
+from models.heads import Head, initial_head
+from models.inner_loop import (
+    InnerLoop,
+    Learner,
+    adapt,
+    adapt_episodes,
+    mean_loss,
+    predict,
+)
+from models.networks import build_network
+from models.normalisation import Params
+
+CONV4 = {"channels": 1, "filters": 4, "pooled": False, "flatten": False}
+
+
+def conv_learner(head: Head) -> tuple[Learner, Params]:
+    torch.manual_seed(0)
+    network = build_network("conv4", CONV4)
+    theta = {name: value.detach().clone() for name, value in network.named_parameters()}
+    theta |= initial_head(head, 4, torch.Generator().manual_seed(0))
+    return Learner(network=network, head=head, task="classification"), theta
+
+
+def linear_learner() -> tuple[Learner, Params]:
+    """f(x) = w x + b: an identity body under a linear head."""
+    learner = Learner(network=nn.Flatten(), head=Head(kind="linear", outputs=1), task="regression")
+    return learner, {"head.weight": torch.tensor([[2.0]]), "head.bias": torch.tensor([0.5])}
+
+
+def pictures(*shape: int, seed: int = 1) -> Tensor:
+    return torch.rand(*shape, 1, 28, 28, generator=torch.Generator().manual_seed(seed))
+
+
+def test_one_step_on_a_line_equals_the_closed_form() -> None:
+    learner, theta = linear_learner()
+    x, y = torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0], [1.0]])
+
+    adapted = adapt(learner, theta, x, y, InnerLoop(steps=1, step_size=0.1), outputs=1)
+
+    # residuals 2.5 and 5.5; d/dw = mean(2 r x) = 19, d/db = mean(2 r) = 8
+    assert adapted.params["head.weight"].item() == pytest.approx(2.0 - 0.1 * 19)
+    assert adapted.params["head.bias"].item() == pytest.approx(0.5 - 0.1 * 8)
+    assert adapted.losses.tolist() == pytest.approx([18.25, 0.5 * (0.2**2 + 1.0**2)], rel=1e-5)
+
+
+def test_zero_steps_leave_theta_as_it_is() -> None:
+    learner, theta = linear_learner()
+    x, y = torch.ones(2, 1), torch.ones(2, 1)
+
+    adapted = adapt(learner, theta, x, y, InnerLoop(steps=0), outputs=1)
+
+    assert torch.equal(adapted.params["head.weight"], theta["head.weight"])
+    assert adapted.losses.shape == (1,)
+
+
+@pytest.mark.parametrize("kind", ["linear", "prototype"])
+@pytest.mark.parametrize("chunk", [None, 2])
+def test_episodes_at_once_equal_a_loop_over_them(kind: str, chunk: int | None) -> None:
+    learner, theta = conv_learner(Head(kind=kind, outputs=3, scale=0.1))  # type: ignore[arg-type]
+    x, y = pictures(5, 6), torch.tensor([[0, 1, 2, 0, 1, 2]] * 5)
+    sizes = torch.tensor([0.1, 0.2, 0.0, 0.4, 0.05])
+
+    batched = adapt_episodes(
+        learner, theta, x, y, InnerLoop(steps=3, step_size=sizes), outputs=3, chunk=chunk
+    )
+
+    for episode in range(5):
+        recipe = InnerLoop(steps=3, step_size=float(sizes[episode]))
+        alone = adapt(learner, theta, x[episode], y[episode], recipe, outputs=3)
+        for name, value in alone.params.items():  # float32 sums in another order
+            torch.testing.assert_close(batched.params[name][episode], value, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(batched.losses[episode], alone.losses, rtol=1e-4, atol=1e-5)
+
+
+def test_a_prediction_alone_equals_the_same_among_a_thousand() -> None:
+    learner, theta = conv_learner(Head(kind="prototype", scale=0.1))
+    adapted = adapt(
+        learner,
+        theta,
+        pictures(5),
+        torch.arange(5),
+        InnerLoop(steps=2, step_size=0.1),
+        outputs=5,
+    )
+    queries = pictures(1000, seed=2)
+
+    together = predict(learner, adapted, queries)
+
+    alone = torch.cat([predict(learner, adapted, queries[i : i + 1]) for i in range(0, 1000, 50)])
+    torch.testing.assert_close(together[::50], alone, rtol=0, atol=1e-5)
+
+
+def test_transductive_predictions_do_see_each_other() -> None:
+    learner, theta = conv_learner(Head(kind="prototype", scale=0.1))
+    paper = Learner(
+        network=learner.network, head=learner.head, task="classification", normalisation="batch"
+    )
+    adapted = adapt(paper, theta, pictures(5), torch.arange(5), InnerLoop(steps=0), outputs=5)
+    queries = pictures(10, seed=2)
+
+    together, halves = predict(paper, adapted, queries), predict(paper, adapted, queries[:5])
+
+    assert (together[:5] - halves).abs().max() > 1e-3
+
+
+def test_a_prototype_head_scores_by_distance_to_the_class_means() -> None:
+    learner = Learner(
+        network=nn.Flatten(), head=Head(kind="prototype", scale=0.5), task="classification"
+    )
+    x = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 5.0]])  # two shots of class 0, one of class 1
+    adapted = adapt(
+        learner, {}, x, torch.tensor([0, 0, 1]), InnerLoop(steps=0, step_size=0.0), outputs=2
+    )
+    query = torch.tensor([[1.0, 4.0]])
+
+    scores = predict(learner, adapted, query)
+
+    # squared distances to (1, 0) and (0, 5): 16 and 2; scores differ by 0.5 (16 - 2)
+    assert (scores[0, 1] - scores[0, 0]).item() == pytest.approx(7.0)
+
+
+def test_a_fixed_head_leaves_unused_rows_out() -> None:
+    learner, theta = conv_learner(Head(kind="linear", outputs=5))
+
+    adapted = adapt(
+        learner, theta, pictures(2), torch.arange(2), InnerLoop(steps=1, step_size=0.1), outputs=2
+    )
+
+    assert adapted.params["head.weight"].shape == (2, 4)
+    assert predict(learner, adapted, pictures(3)).shape == (3, 2)
+
+
+def test_learned_step_sizes_beyond_the_last_reuse_it() -> None:
+    learner, theta = linear_learner()
+    x, y = torch.ones(1, 1), torch.zeros(1, 1)
+    sizes = {"head.weight": torch.tensor([0.0, 0.1]), "head.bias": torch.tensor([0.0, 0.0])}
+
+    adapted = adapt(learner, theta, x, y, InnerLoop(steps=3, step_sizes=sizes), outputs=1)
+
+    # step 1 of size 0; then twice w -= 0.1 · 2 (w + 0.5): w + 0.5 shrinks by 0.8 each time
+    assert adapted.params["head.weight"].item() == pytest.approx(2.5 * 0.8**2 - 0.5)
+
+
+def test_identical_support_pictures_give_finite_parameters() -> None:
+    learner, theta = conv_learner(Head(kind="prototype", scale=0.1))
+
+    adapted = adapt(
+        learner,
+        theta,
+        torch.zeros(5, 1, 28, 28),
+        torch.arange(5),
+        InnerLoop(steps=3, step_size=0.4),
+        outputs=5,
+    )
+
+    assert all(bool(value.isfinite().all()) for value in adapted.params.values())
+
+
+def test_the_mean_loss_is_the_mean_cross_entropy() -> None:
+    scores = torch.tensor([[0.0, 0.0], [0.0, 0.0]])
+
+    loss = mean_loss("classification", scores, torch.tensor([0, 1]))
+
+    assert loss.item() == pytest.approx(0.6931472)
+
+
+def test_picking_an_episode_picks_it_everywhere() -> None:
+    learner, theta = conv_learner(Head(kind="prototype", scale=0.1))
+    x, y = pictures(2, 2), torch.tensor([[0, 1], [0, 1]])
+
+    batched = adapt_episodes(learner, theta, x, y, InnerLoop(steps=1, step_size=0.1), outputs=2)
+
+    second = episode_of(batched, 1)
+    assert torch.equal(second.losses, batched.losses[1])
+    assert all(torch.equal(v, batched.statistics[n][1]) for n, v in second.statistics.items())
