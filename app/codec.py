@@ -1,11 +1,10 @@
 """Support sets, queries and targets: from what JSON or a form carried to arrays and to blobs.
 
-It decides what an example and a class name are, and must not know HTTP, rows or networks.
+It decides what an example is, and must not know HTTP, rows or networks.
 No refusal shows the value that it refuses.
 """
 
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,11 +12,12 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
+from app.class_names import read_names
 from app.errors import refusal, refuse_places
-from app.images import ImageLimits, UploadedPicture, decode_data_url, read_picture
+from app.images import ImageLimits, UploadedPicture, decode_data_url, picture_area, read_picture
 from app.numbers import read_numbers, shape_in_words
 
-MAX_LABEL_CHARACTERS: Final = 64
+MAX_FULL_SIZE_PICTURES: Final = 16  # decoding so many takes seconds already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +49,14 @@ def read_examples(
 ) -> NDArray[np.float32]:
     """(S, *shape) float32, C-contiguous, from number arrays, data URLs and uploaded pictures.
 
-    A leading axis of length 1 may be missing. Raises ServiceError at the first example that does
-    not fit.
+    A leading axis of length 1 may be missing. Raises ServiceError at an example that does not fit.
     """
+    places = [f"{pointer}/{index}" for index in range(len(values))]
+    found = [_without_url(v, spec, place) for v, place in zip(values, places, strict=True)]
+    _check_area(found, limits, pointer)
     examples = np.empty((len(values), *spec.shape), np.float32)
-    for index, value in enumerate(values):
-        examples[index] = _read_example(value, spec, f"{pointer}/{index}", limits)
+    for index, (example, place) in enumerate(zip(found, places, strict=True)):
+        examples[index] = _read_example(example, spec, place, limits)
     return examples
 
 
@@ -78,7 +80,7 @@ def read_classes(
 
     Raises ServiceError validation, with up to 20 places, for what is no class name.
     """
-    names = _read_names(targets, pointer)
+    names = read_names(targets, pointer=pointer)
     classes = tuple(dict.fromkeys(names))
     return classes, _places(names, classes)
 
@@ -90,7 +92,7 @@ def read_labels(
 
     Raises ServiceError validation, with up to 20 places, for what is none of them.
     """
-    names, known = _read_names(targets, pointer), set(classes)
+    names, known = read_names(targets, pointer=pointer), set(classes)
     strangers = (index for index, name in enumerate(names) if name not in known)
     refuse_places(strangers, "expected one of the support's classes, got another", pointer=pointer)
     return _places(names, classes)
@@ -108,67 +110,53 @@ def unpack_arrays(data: bytes) -> dict[str, NDArray[Any]]:
     return {name: array.copy() for name, array in safetensors.numpy.load(data).items()}
 
 
-def _read_example(
-    value: object, spec: InputSpec, pointer: str, limits: ImageLimits
-) -> NDArray[np.floating]:
+def _without_url(value: object, spec: InputSpec, pointer: str) -> object:
+    """The value, a picture's bytes in place of its data URL; refuses any other string."""
+    if isinstance(value, str):
+        if value[:5].lower() != "data:":
+            detail = f"expected {_forms_in_words(spec)}, got a string"
+            raise refusal("validation", pointer, detail)
+        _check_takes_pictures(spec, pointer)
+        media_type, data = decode_data_url(value, pointer=pointer)
+        return UploadedPicture(media_type=media_type, data=data)
     if isinstance(value, UploadedPicture):
-        return _read_picture(value, spec, pointer, limits)
-    if not isinstance(value, str):
-        return read_numbers(value, spec.shape, pointer)
-    if value[:5].lower() == "data:":
-        return _read_picture(value, spec, pointer, limits)
-    detail = f"expected {_forms_in_words(spec)}, got a string"
-    raise refusal("validation", pointer, detail)
+        _check_takes_pictures(spec, pointer)
+    return value
+
+
+def _check_area(examples: Sequence[object], limits: ImageLimits, pointer: str) -> None:
+    """Refuses before any decoding what small files would make of one request's work."""
+    most = MAX_FULL_SIZE_PICTURES * limits.max_area_px
+    area = 0
+    for index, example in enumerate(examples):
+        if isinstance(example, UploadedPicture):
+            place = f"{pointer}/{index}"
+            area += picture_area(example.data, example.media_type, pointer=place, limits=limits)
+        if area > most:
+            detail = f"expected at most {most} pixels in all pictures together, got more"
+            raise refusal("image-too-large", pointer, detail)
+
+
+def _read_example(
+    example: object, spec: InputSpec, pointer: str, limits: ImageLimits
+) -> NDArray[np.floating[Any]]:
+    if isinstance(example, UploadedPicture) and spec.preprocessing is not None:
+        data, media_type = example.data, example.media_type
+        return read_picture(
+            data, media_type, spec=spec.preprocessing, pointer=pointer, limits=limits
+        )
+    return read_numbers(example, spec.shape, pointer)
+
+
+def _check_takes_pictures(spec: InputSpec, pointer: str) -> None:
+    if spec.preprocessing is None:
+        detail = f"expected {_forms_in_words(spec)}, got a picture"
+        raise refusal("shape-mismatch", pointer, detail)
 
 
 def _forms_in_words(spec: InputSpec) -> str:
     picture = "" if spec.preprocessing is None else " or a data URL"
     return shape_in_words(spec.shape) + picture
-
-
-def _read_picture(
-    value: str | UploadedPicture, spec: InputSpec, pointer: str, limits: ImageLimits
-) -> NDArray[np.float32]:
-    if spec.preprocessing is None:
-        detail = f"expected {_forms_in_words(spec)}, got a picture"
-        raise refusal("shape-mismatch", pointer, detail)
-    if isinstance(value, UploadedPicture):
-        media_type, data = value.media_type, value.data
-    else:
-        media_type, data = decode_data_url(value, pointer=pointer)
-    return read_picture(data, media_type, spec=spec.preprocessing, pointer=pointer, limits=limits)
-
-
-def _read_names(targets: Sequence[Any], pointer: str) -> list[str]:
-    """The targets as class names in NFC; an integer is its decimal digits."""
-    names = [_name(target) for target in targets]
-    nameless = (index for index, name in enumerate(names) if name is None)
-    rule = f"expected a string of 1 to {MAX_LABEL_CHARACTERS} characters without control characters"
-    refuse_places(nameless, f"{rule}, or an integer, got something else", pointer=pointer)
-    sound = [name for name in names if name is not None]
-    clash = "expected each class as a string or as an integer, got one as both"
-    refuse_places(_clashes(targets, sound), clash, pointer=pointer)
-    return sound
-
-
-def _name(target: object) -> str | None:
-    """The class name that a target stands for; None where it stands for none."""
-    if type(target) is int:
-        name = str(target) if target.bit_length() < 4 * MAX_LABEL_CHARACTERS else ""
-    elif isinstance(target, str) and len(target) <= 4 * MAX_LABEL_CHARACTERS:
-        name = unicodedata.normalize("NFC", target)  # makes one character of at most four
-    else:
-        return None
-    controls = any(unicodedata.category(character) == "Cc" for character in name)
-    return None if controls or not 1 <= len(name) <= MAX_LABEL_CHARACTERS else name
-
-
-def _clashes(targets: Sequence[Any], names: Sequence[str]) -> Iterator[int]:
-    """Where a name comes as an integer after it came as a string, or the other way round."""
-    kinds: dict[str, type] = {}
-    for index, (target, name) in enumerate(zip(targets, names, strict=True)):
-        if kinds.setdefault(name, type(target)) is not type(target):
-            yield index
 
 
 def _places(names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:

@@ -8,12 +8,14 @@ import base64
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
@@ -61,6 +63,15 @@ def decode_data_url(url: str, *, pointer: str) -> tuple[str, bytes]:
     return media_type, _decode_base64(text, pointer)
 
 
+def picture_area(data: bytes, media_type: str, *, pointer: str, limits: ImageLimits) -> int:
+    """How many pixels one still PNG or JPEG has; none of them is decoded.
+
+    Raises ServiceError: unsupported-media-type, image-too-large or invalid-image.
+    """
+    with _opened(data, media_type, pointer, limits) as picture:
+        return picture.width * picture.height
+
+
 def read_picture(
     data: bytes, media_type: str, *, spec: Mapping[str, Any], pointer: str, limits: ImageLimits
 ) -> NDArray[np.float32]:
@@ -68,6 +79,15 @@ def read_picture(
 
     Raises ServiceError: unsupported-media-type, image-too-large or invalid-image.
     """
+    with _opened(data, media_type, pointer, limits) as picture:
+        return input_from_picture(picture, spec)
+
+
+@contextmanager
+def _opened(
+    data: bytes, media_type: str, pointer: str, limits: ImageLimits
+) -> Iterator[Image.Image]:
+    """The picture after all that its header tells; what decoding it raises becomes a refusal."""
     declared = media_type.partition(";")[0].strip().lower()
     _check_media_type(declared, pointer)
     try:
@@ -76,7 +96,7 @@ def read_picture(
         with DECODERS[declared](BytesIO(data)) as picture:
             _check_size(*picture.size, pointer=pointer, limits=limits)
             _check_scans(data, declared, pointer)
-            return input_from_picture(picture, spec)
+            yield picture
     except PICTURE_FAULTS as fault:
         detail = f"expected {NAMES[declared]}, got bytes that are none"
         raise refusal("invalid-image", pointer, detail) from fault

@@ -69,11 +69,22 @@ def test_a_picture_does_not_fit_where_numbers_are_taken(picture: object) -> None
         examples([picture], SINUSOID)
 
 
+def test_pictures_that_are_too_much_together_are_refused_before_they_are_decoded() -> None:
+    limits = ImageLimits(max_side_px=100, max_area_px=100)
+    fitting, breaking = drawing(10, 10), drawing(10, 10, seed=1)
+    urls = [data_url(encoded(fitting))] * 16
+
+    read_examples(urls, CHARACTERS, pointer="/x", limits=limits)
+
+    with refused("image-too-large", "/x"):
+        read_examples([*urls, data_url(encoded(breaking))], CHARACTERS, pointer="/x", limits=limits)
+
+
 def test_the_first_example_that_does_not_fit_is_named() -> None:
     ragged = [[0.0] * 27, *[[0.0] * 28] * 27]
 
     with refused("ragged-array", "/support/inputs/1"):
-        examples([_zero(CHARACTERS), ragged, "x"], CHARACTERS)
+        examples([_zero(CHARACTERS), ragged, []], CHARACTERS)
 
 
 def test_a_full_support_of_number_arrays_is_read_well_below_a_second() -> None:
