@@ -1,0 +1,35 @@
+"""What is imported by whom, seen at run time; `make check` sees the same walls in the source."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+    "contracts"
+]
+[GROUND] = [contract["source_modules"] for contract in CONTRACTS if contract["id"] == "ground"]
+
+
+def loaded_by(*modules: str) -> set[str]:
+    """Top-level names of everything that importing the modules loads."""
+    imports = "; ".join(f"import {module}" for module in modules)
+    code = f"{imports}; import sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(shown.stdout.split())
+
+
+def test_the_ground_floor_loads_neither_torch_nor_fastapi() -> None:
+    assert loaded_by(*GROUND).isdisjoint({"torch", "fastapi", "starlette", "uvicorn"})
+
+
+def test_the_parent_of_the_worker_loads_no_torch_and_no_web() -> None:
+    assert loaded_by("worker.application").isdisjoint({"torch", "fastapi", "starlette", "uvicorn"})
+
+
+@pytest.mark.parametrize("module", ["app.cli.guard", "app.settings", "app.store"])
+def test_what_must_start_fast_loads_no_numpy_and_no_database(module: str) -> None:
+    assert loaded_by(module).isdisjoint({"numpy", "torch", "sqlalchemy", "celery", "obstore"})
