@@ -29,7 +29,7 @@ check: $(READY)
 	@$(BIN)/lint-imports --no-logo
 
 bench: $(READY)
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+	@shopt -s nullglob; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
 
 docs: $(READY)
 	@$(BIN)/python -m app.settings > docs/settings.md
