@@ -209,3 +209,19 @@ def wait_until_healthy(service: dict[str, Any], here: Here, *, log: Path) -> Non
         time.sleep(1)
     said = log.read_text()[-3000:] + ended.stderr.decode()[-1000:]
     pytest.fail(f"{service['command']} on {socket.gethostname()} is not healthy:\n{said}")
+
+
+def test_the_image_is_built_from_what_the_ignore_file_lets_through() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    copied = {
+        source
+        for line in lines
+        if line.startswith("COPY ") and "--from=" not in line
+        for source in line.split()[1:-1]
+    }
+    let_through = {
+        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"
+    }
+
+    assert copied == let_through
+    assert all((ROOT / source).exists() for source in copied)
