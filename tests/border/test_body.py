@@ -12,6 +12,7 @@ from starlette.types import Message
 
 from app.api.body import read_body, require_media_type
 from app.api.problems import install
+from app.errors import ServiceError
 from tests.border.refusals import refused
 
 LIMIT = 100_000
@@ -128,13 +129,18 @@ def test_another_type_is_refused(types: list[bytes]) -> None:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[tuple[str, int]]:
-    """A real server with one route that reads its body, and one that does not."""
+    """A real server with a route that reads its body, and one that refuses what it has read."""
     app = FastAPI()
     install(app)
 
     @app.post("/read")
     async def read_it(request: Request) -> int:
         return len(await read_body(request, limit_bytes=LIMIT, timeout_s=0.5))
+
+    @app.post("/refuse")
+    async def refuse_it(request: Request) -> None:
+        await read_body(request, limit_bytes=LIMIT, timeout_s=0.5)
+        raise ServiceError("validation", "expected a, got b")
 
     config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", ws="none")
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -179,8 +185,10 @@ def test_chunks_without_end_are_answered_at_the_limit(address: tuple[str, int]) 
     assert exchange(address, head, chunk, chunk, chunk).startswith(b"HTTP/1.1 413")
 
 
-def test_a_body_that_was_read_leaves_the_connection_open(address: tuple[str, int]) -> None:
-    one = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
-    last = b"POST /read HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
+def test_a_refusal_of_a_body_that_was_read_leaves_the_connection_open(
+    address: tuple[str, int],
+) -> None:
+    one = b"POST /refuse HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+    last = b"POST /refuse HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
 
-    assert exchange(address, one, last).count(b"HTTP/1.1 200") == 2
+    assert exchange(address, one, last).count(b"HTTP/1.1 422") == 2
