@@ -77,8 +77,9 @@ def _with_steps(recipe: Any, steps: int | None) -> Any:
 
 def _in_words(loaded: Any, measured: Any) -> str:
     score = "accuracy" if loaded.learner.task == "classification" else "mean squared error"
+    what = f"{measured.way}-way {measured.shot}-shot, {measured.query} queries"
     return (
         f"{loaded.name}: {score} {measured.mean:.4f} ± {measured.ci95:.4f} over "
-        f"{measured.episodes} episodes, {measured.way}-way {measured.shot}-shot, "
-        f"{measured.query} queries, {measured.steps} steps, {measured.protocol}, seed {measured.seed}"
+        f"{measured.episodes} episodes, {what}, {measured.steps} steps, "
+        f"{measured.protocol}, seed {measured.seed}"
     )
