@@ -1,0 +1,90 @@
+"""An idempotency key is bound to one row, in that row's own transaction."""
+
+import threading
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
+
+from app.db.adaptations import find_replay, insert_queued, keep_key
+from app.db.engine import reading, writing
+from app.db.tenants import ensure_tenant
+from tests.rows.orders import new_order, run
+
+KEY = "retry-1"
+
+
+def accept(engine: Engine, *, fingerprint: str = "a" * 64, tenant_id: str = "default") -> str:
+    """A new row under the key; its id."""
+    order = new_order(tenant_id=tenant_id)
+    with writing(engine) as connection:
+        insert_queued(connection, order)
+        keep_key(connection, order, key=KEY, fingerprint=fingerprint)
+    return order.id
+
+
+def kept(engine: Engine, tenant_id: str = "default") -> tuple[str, str] | None:
+    with reading(engine) as connection:
+        return find_replay(connection, tenant_id, KEY)
+
+
+def test_a_key_leads_to_the_row_that_it_made(engine: Engine) -> None:
+    first = accept(engine)
+
+    assert kept(engine) == ("a" * 64, first)
+
+
+def test_a_key_used_again_takes_the_second_row_back(engine: Engine) -> None:
+    first = accept(engine)
+
+    with pytest.raises(IntegrityError):
+        accept(engine, fingerprint="b" * 64)
+
+    assert kept(engine) == ("a" * 64, first)
+    assert run(engine, "SELECT id FROM adaptations") == [(first,)]
+    assert run(engine, "SELECT count(*) FROM events") == [(1,)]
+
+
+def test_the_same_key_twice_at_once_gives_one_row(engine: Engine) -> None:
+    made: list[str] = []
+    refused: list[IntegrityError] = []
+    start = threading.Barrier(6)
+
+    def work() -> None:
+        start.wait()
+        try:
+            made.append(accept(engine))
+        except IntegrityError as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert (len(made), len(refused)) == (1, 5)
+    assert run(engine, "SELECT id FROM adaptations") == [(made[0],)]
+
+
+def test_tenants_do_not_share_keys(engine: Engine) -> None:
+    with writing(engine) as connection:
+        ensure_tenant(connection, "other")
+    first = accept(engine)
+
+    second = accept(engine, fingerprint="b" * 64, tenant_id="other")
+
+    assert kept(engine) == ("a" * 64, first)
+    assert kept(engine, "other") == ("b" * 64, second)
+
+
+def test_a_key_is_forgotten_after_a_day(engine: Engine) -> None:
+    accept(engine)
+    run(engine, "UPDATE idempotency_keys SET created_at = created_at - 23 * 3600")
+    young = kept(engine)
+    run(engine, "UPDATE idempotency_keys SET created_at = created_at - 2 * 3600")
+
+    assert young is not None
+    assert kept(engine) is None
+    second = accept(engine, fingerprint="b" * 64)
+    assert kept(engine) == ("b" * 64, second)
