@@ -36,7 +36,7 @@ def redis_url() -> Iterator[str]:
 @pytest.fixture
 def rabbitmq_url() -> str:
     """URL of the local RabbitMQ."""
-    require("RabbitMQ", port=5672)
+    require("RabbitMQ", RABBITMQ)
     return RABBITMQ
 
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -19,13 +20,15 @@ RABBITMQ = os.environ.get("FEWSTEP_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1
 OWN_REDIS_NUMBERS = range(10, 16)
 
 
-def require(name: str, *, port: int) -> None:
-    """Goes on if a server listens on the port; else skips, or fails where servers are demanded."""
+def require(name: str, url: str) -> None:
+    """Goes on if a server listens there; else skips, or fails where servers are demanded."""
+    parts = urlsplit(url)
+    address = (parts.hostname or "127.0.0.1", parts.port or 0)
     with socket.socket() as probe:
         probe.settimeout(2)
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
+        if probe.connect_ex(address) == 0:
             return
-    reason = f"{name} does not listen on 127.0.0.1:{port}"
+    reason = f"{name} does not listen on {address[0]}:{address[1]}"
     if os.environ.get("FEWSTEP_REQUIRE_SERVICES") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
@@ -34,7 +37,7 @@ def require(name: str, *, port: int) -> None:
 @contextmanager
 def fresh_postgres() -> Iterator[str]:
     """The SQLAlchemy URL of an empty database that is dropped afterwards."""
-    require("PostgreSQL", port=5432)
+    require("PostgreSQL", POSTGRES)
     name = f"fewstep_test_{uuid4().hex[:12]}"
     with psycopg.connect(POSTGRES, autocommit=True) as admin:
         admin.execute(f'CREATE DATABASE "{name}"')
@@ -48,7 +51,7 @@ def fresh_postgres() -> Iterator[str]:
 @contextmanager
 def fresh_redis() -> Iterator[str]:
     """The URL of an empty database number that nobody else's tests use meanwhile."""
-    require("Redis", port=6379)
+    require("Redis", REDIS)
     with _own_redis_number() as number:
         url = f"{REDIS}/{number}"
         with redis.Redis.from_url(url) as client:
