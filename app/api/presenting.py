@@ -6,7 +6,7 @@ from typing import Any
 from app import adaptation as inside
 from app.api import schemas
 from app.api.fields import TEN_YEARS_S
-from app.codec import MAX_LABEL_CHARACTERS
+from app.class_names import MAX_LABEL_CHARACTERS
 from app.db.checkpoints import CheckpointRow
 from app.exporting import FORMATS
 from app.images import DECODERS

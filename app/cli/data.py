@@ -3,8 +3,12 @@
 import os
 import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import Progress
+
+if TYPE_CHECKING:
+    from models.episodes import TaskDistribution
 
 OMNIGLOT_ADDRESS = "https://github.com/brendenlake/omniglot/raw/master/python/"
 OMNIGLOT_ARCHIVES = ("images_background.zip", "images_evaluation.zip")
@@ -26,6 +30,21 @@ def data_folder(distribution: str, given: Path | None) -> Path | None:
     for name in OMNIGLOT_ARCHIVES:
         _download(OMNIGLOT_ADDRESS + name, folder / name)
     return folder
+
+
+def open_data(config: dict[str, Any], given: Path | None) -> "TaskDistribution":
+    """A recipe's task distribution, its data found (or fetched), read and kept, with progress.
+
+    Raises ValueError and FileNotFoundError with what a person can mend.
+    """
+    from models.distributions import open_distribution
+
+    folder = data_folder(config["name"], given)
+    with Progress(transient=True) as bar:
+        task = bar.add_task(f"reading {config['name']}", total=None)
+        return open_distribution(
+            config, folder=folder, cache=cache_folder(), progress=lambda n: bar.advance(task, n)
+        )
 
 
 def _download(address: str, target: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.progress import Progress
 
-from app.cli.data import cache_folder, data_folder
+from app.cli.complaining import in_one_line
+from app.cli.data import open_data
 
 
 def evaluate(
@@ -27,16 +28,13 @@ def evaluate(
 ) -> None:
     """Measures a checkpoint over test episodes: mean and 95 % interval, one query at a time."""
     from models.checkpoint import load_checkpoint
-    from models.distributions import open_distribution
     from models.episodes import EpisodeShape
     from models.evaluation import evaluate as measure
 
-    loaded = load_checkpoint(_file(checkpoint).read_bytes())
-    recipe = loaded.provenance["recipe"]
-    config = recipe["distribution"]
-    distribution = open_distribution(
-        config, folder=data_folder(config["name"], data), cache=cache_folder()
-    )
+    with in_one_line(ValueError, FileNotFoundError):
+        loaded = load_checkpoint(_file(checkpoint).read_bytes())
+        recipe = loaded.provenance["recipe"]
+        distribution = open_data(recipe["distribution"], data)
     usual = recipe["validation"]
     shape = EpisodeShape(
         way=way or usual["way"], shot=shot or usual["shot"], query=query or usual["query"]

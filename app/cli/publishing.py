@@ -1,0 +1,72 @@
+"""The end of a training run: the best θ by validation, measured and kept as a checkpoint."""
+
+import json
+import platform
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.progress import Progress
+
+TEST_SEED = 600
+
+
+def publish(chosen: Any, learner: Any, distribution: Any, state: Any, folder: Path) -> None:
+    """Writes the best θ by validation, with its score on test episodes, as a checkpoint file."""
+    from models.checkpoint import Checkpoint, dump_checkpoint
+    from models.distributions import INPUT_PREPROCESSING
+    from models.evaluation import evaluate
+    from models.training import served_loop
+
+    with Progress() as bar:
+        task = bar.add_task("600 test episodes", total=600)
+        measured = evaluate(
+            learner,
+            state.best,
+            served_loop(chosen),
+            distribution,
+            split="test",
+            shape=chosen.validation.shape,
+            episodes=600,
+            seed=TEST_SEED,
+            progress=lambda done: bar.update(task, completed=done),
+        )
+    inner = chosen.inner_loop
+    checkpoint = Checkpoint(
+        name=chosen.name,
+        learner=learner,
+        meta=state.best,
+        network=chosen.network,
+        network_config=chosen.network_config,
+        input={
+            "shape": list(chosen.input_shape),
+            "preprocessing": INPUT_PREPROCESSING[chosen.distribution["name"]],
+        },
+        max_way=chosen.max_way,
+        inner_loop={
+            "steps": inner.steps,
+            "step_size": inner.step_size,
+            "normalisation": inner.normalisation,
+        },
+        provenance=_provenance(chosen, distribution, state.iteration),
+        evaluation=[asdict(measured)],
+    )
+    target = folder / f"{chosen.name}.safetensors"
+    target.write_bytes(dump_checkpoint(checkpoint))
+    typer.echo(f"{target}: {measured.mean:.4f} ± {measured.ci95:.4f} over 600 test episodes")
+
+
+def _provenance(chosen: Any, distribution: Any, iterations: int) -> dict[str, Any]:
+    import torch
+
+    return {
+        "command": shlex.join(["fewstep", "train", chosen.name]),
+        "recipe": json.loads(json.dumps(asdict(chosen))),
+        "seed": chosen.seed,
+        "iterations": iterations,
+        "data": json.loads(json.dumps(distribution.describe())),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "hardware": f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
+    }
