@@ -179,7 +179,7 @@ def _metrics(
     outputs: NDArray[np.float32], y: NDArray[Any], classes: list[str] | None
 ) -> dict[str, float]:
     if classes is None:
-        return {"query_mse": float(np.square(outputs - y).mean())}
+        return {"query_mse": float(np.square(outputs.astype(np.float64) - y).mean())}
     return {"query_accuracy": float((outputs.argmax(axis=1) == y).mean())}
 
 

@@ -20,6 +20,9 @@ QUEUE = "adapt"
 PENDING = "fewstep:hint-pending"
 PENDING_S = 2  # a lost hint delays the next one by no more
 
+# A broker that is away is no reason to keep a caller waiting: kombu would try for two seconds.
+ONE_TRY = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+
 log = logging.getLogger(__name__)
 
 
@@ -79,7 +82,9 @@ class Queue:
 
 def open_queue(settings: Settings) -> Queue:
     """The queue that the settings name; connects when it is first used. Needs a redis_url."""
-    return Queue(celery=build_celery(settings), redis=open_redis(settings))
+    celery = build_celery(settings)
+    celery.conf.broker_transport_options |= ONE_TRY
+    return Queue(celery=celery, redis=open_redis(settings))
 
 
 def open_redis(settings: Settings) -> "Redis":

@@ -63,5 +63,5 @@ def _hit(checkpoint: Checkpoint, adapted: Adapted | Failure, work: Work, index: 
 def score(checkpoint: Checkpoint, outputs: torch.Tensor, y: Any) -> float:
     """Share of right classes, or mean squared error."""
     if checkpoint.learner.task == "regression":
-        return float(np.square(outputs.numpy() - y).mean())
+        return float(np.square(outputs.double().numpy() - y).mean())  # beyond float32's range
     return float((outputs.argmax(dim=1).numpy() == y).mean())

@@ -4,8 +4,10 @@ SQLite: write-ahead log, and writers say so at once (``BEGIN IMMEDIATE``), since
 becomes a writer later fails where nothing can help it.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Double, Engine, create_engine, event
@@ -17,7 +19,12 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from app.errors import ServiceError
 
-POOL_TIMEOUT_S = 2
+POOL: dict[str, Any] = {
+    "pool_timeout": 2,
+    "pool_size": 10,
+    "max_overflow": 20,
+    "json_serializer": partial(json.dumps, allow_nan=False),  # PostgreSQL would refuse NaN anyway
+}
 BUSY_TIMEOUT_MS = 5000
 
 
@@ -43,13 +50,11 @@ def open_engine(database_url: str) -> Engine:
     """A pooled engine; connects when it is first used."""
     if make_url(database_url).get_backend_name() == "sqlite":
         return _sqlite(database_url)
-    return create_engine(
-        database_url, pool_pre_ping=True, pool_timeout=POOL_TIMEOUT_S, pool_size=10, max_overflow=20
-    )
+    return create_engine(database_url, pool_pre_ping=True, **POOL)
 
 
 def _sqlite(database_url: str) -> Engine:
-    engine = create_engine(database_url, pool_timeout=POOL_TIMEOUT_S, pool_size=10, max_overflow=20)
+    engine = create_engine(database_url, **POOL)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _: Any) -> None:

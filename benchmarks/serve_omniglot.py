@@ -1,0 +1,132 @@
+"""Held-out Omniglot characters through a running service, as its users see it.
+
+    python benchmarks/serve_omniglot.py --omniglot FOLDER [--url URL] [--episodes 200] [--seed N]
+
+Draws five-way one-shot episodes of characters that the checkpoint lists as never trained on, posts
+the official PNG files to POST /adapt, and predicts fifteen other drawings per character one by one
+with GET /predict. Then posts half of the episodes again from 16 clients at once: the same labels?
+"""
+
+import argparse
+import base64
+import json
+import math
+import os
+import random
+import sys
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import httpx
+from rich.progress import track
+
+CHECKPOINT = "omniglot-5way-1shot"
+WAY, QUERIES, DRAWINGS = 5, 15, 20
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """Five characters: one support drawing of each, and query drawings, with their names."""
+
+    support: list[tuple[str, str]]
+    query: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the service answered: its labels in the order of the queries, and the support loss."""
+
+    labels: list[str]
+    support_loss: list[float]
+
+
+def read_drawings(folder: Path, characters: set[str]) -> dict[str, list[str]]:
+    """``Alphabet/characterNN`` -> its twenty drawings as data URLs."""
+    drawings: dict[str, list[str]] = {name: [] for name in sorted(characters)}
+    for archive in sorted(folder.glob("images_*.zip")):
+        with zipfile.ZipFile(archive) as zipped:
+            for member in sorted(n for n in zipped.namelist() if n.endswith(".png")):
+                character = "/".join(PurePosixPath(member).parts[-3:-1])
+                if character in characters:
+                    text = base64.urlsafe_b64encode(zipped.read(member)).decode()
+                    drawings[character].append(f"data:image/png;base64,{text}")
+    return drawings
+
+
+def draw(drawings: dict[str, list[str]], randomness: random.Random) -> Episode:
+    support, query = [], []
+    for character in randomness.sample(sorted(drawings), WAY):
+        first, *rest = randomness.sample(drawings[character], 1 + QUERIES)
+        support.append((character, first))
+        query.extend((character, picture) for picture in rest)
+    return Episode(support, query)
+
+
+def run(client: httpx.Client, episode: Episode) -> Outcome:
+    """Adapts, then predicts every query with a request of its own."""
+    body = {
+        "checkpoint": CHECKPOINT,
+        "support": {
+            "inputs": [picture for _, picture in episode.support],
+            "targets": [character for character, _ in episode.support],
+        },
+    }
+    answer = client.post("/adapt", json=body, headers={"Prefer": "wait=60"}).raise_for_status()
+    adaptation = answer.json()
+    if adaptation["status"] != "succeeded":
+        raise SystemExit(f"{adaptation['id']} is {adaptation['status']}: {adaptation['error']}")
+    labels = []
+    for _, picture in episode.query:
+        asked = {"adaptation": adaptation["id"], "input": picture}
+        predicted = client.get("/predict", params=asked).raise_for_status().json()
+        labels.append(predicted["predictions"][0]["label"])
+    return Outcome(labels, adaptation["metrics"]["support_loss"])
+
+
+def accuracy(episode: Episode, outcome: Outcome) -> float:
+    pairs = zip(episode.query, outcome.labels, strict=True)
+    return sum(character == label for (character, _), label in pairs) / len(episode.query)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--omniglot", type=Path, default=os.environ.get("FEWSTEP_OMNIGLOT"))
+    parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser.add_argument("--episodes", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
+    chosen = parser.parse_args()
+    headers = (
+        {"Authorization": f"Bearer {os.environ['FEWSTEP_API_KEY']}"}
+        if os.environ.get("FEWSTEP_API_KEY")
+        else {}
+    )
+    with httpx.Client(base_url=chosen.url, headers=headers, timeout=120) as client:
+        about = client.get(f"/checkpoints/{CHECKPOINT}").raise_for_status().json()
+        unseen = set(about["provenance"]["data"]["test_classes"])
+        drawings = read_drawings(Path(chosen.omniglot), unseen)
+        randomness = random.Random(chosen.seed)
+        episodes = [draw(drawings, randomness) for _ in range(chosen.episodes)]
+        one_by_one = [run(client, episode) for episode in track(episodes, "one after the other")]
+        half = episodes[: max(1, chosen.episodes // 2)]
+        with ThreadPoolExecutor(16) as clients:
+            at_once = list(clients.map(lambda episode: run(client, episode), half))
+    scores = [accuracy(e, o) for e, o in zip(episodes, one_by_one, strict=True)]
+    mean = sum(scores) / len(scores)
+    spread = math.sqrt(sum((score - mean) ** 2 for score in scores) / len(scores))
+    report = {
+        "seed": chosen.seed,
+        "episodes": len(episodes),
+        "accuracy": round(mean, 5),
+        "ci95": round(1.96 * spread / math.sqrt(len(scores)), 5),
+        "support_loss_falls": sum(o.support_loss[-1] < o.support_loss[0] for o in one_by_one),
+        "posted_from_16_clients": len(half),
+        "same_labels": sum(a.labels == b.labels for a, b in zip(one_by_one, at_once, strict=False)),
+    }
+    sys.stdout.write(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
