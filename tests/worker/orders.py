@@ -1,0 +1,54 @@
+"""Orders for the worker's tests, placed as the API places them, and looks at what became of
+them.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.adaptation import Adaptation, new_id
+from app.adapting import AdaptOrder, find_adaptation, place_order
+from worker.desk import Desk
+
+SHAPE = (1, 28, 28)
+
+
+def sine_points(seed: int, count: int = 5) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """x (count, 1) and y (count, 1) float32 of a sine wave with a phase and height of its own."""
+    random = np.random.default_rng(seed)
+    height, phase = random.uniform(0.5, 4), random.uniform(0, np.pi)
+    x = random.uniform(-5, 5, (count, 1))
+    return x.astype(np.float32), (height * np.sin(x - phase)).astype(np.float32)
+
+
+def drawings(seed: int, count: int = 5) -> NDArray[np.float32]:
+    """(count, 1, 28, 28) float32 in [0, 1]: one thick line each, every one another way."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:28, 0:28]
+    angles = (np.arange(count) + random.uniform(0, 0.5, count)) * np.pi / count
+    distance = [abs((rows - 14) * np.cos(a) + (columns - 14) * np.sin(a)) for a in angles]
+    return (np.stack(distance) < 2.0).astype(np.float32)[:, None]
+
+
+def order_of(**changes: Any) -> AdaptOrder:
+    """An order for five points of a sine wave, but for the changes."""
+    x, y = sine_points(1)
+    values: dict[str, Any] = {
+        "tenant_id": "default",
+        "checkpoint": "sinusoid",
+        "extends": None,
+        "support_inputs": x.tolist(),
+        "support_targets": y.tolist(),
+    }
+    return AdaptOrder(**values | changes)
+
+
+def place(desk: Desk, **changes: Any) -> str:
+    """The id of a newly queued adaptation."""
+    return place_order(desk.backends, order_of(**changes), new_id())[0].id
+
+
+def look(desk: Desk, adaptation_id: str) -> Adaptation:
+    """How the adaptation stands."""
+    return find_adaptation(desk.backends, "default", adaptation_id)

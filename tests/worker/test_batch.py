@@ -1,0 +1,206 @@
+"""One hint's work: rows of a batch end together, and what goes wrong with one stays with it."""
+
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+from redis import Redis
+from sqlalchemy import text
+
+import worker.batch
+from app.db.adaptations import claim, recover_lost
+from app.db.engine import writing
+from app.events import CHANNEL
+from tests.worker.conftest import OpenDesk
+from tests.worker.orders import look, place, sine_points
+from worker.batch import run_hint
+from worker.desk import Desk
+from worker.engine import adapt_rows
+
+
+def kinds(desk: Desk, adaptation_id: str) -> list[str]:
+    query = "SELECT kind FROM events WHERE adaptation_id = :id ORDER BY number"
+    with desk.backends.engine.begin() as connection:
+        return list(connection.execute(text(query), {"id": adaptation_id}).scalars())
+
+
+def test_a_batch_ends_all_its_rows_with_all_that_they_asked_for(desk: Desk) -> None:
+    x, y = sine_points(7, count=30)
+    plain = place(desk)
+    asking = place(desk, query_inputs=x.tolist(), query_targets=y.tolist())
+
+    assert run_hint(desk, plain) == 2
+
+    first, second = look(desk, plain), look(desk, asking)
+    assert [first.status, second.status] == ["succeeded", "succeeded"]
+    assert first.metrics is not None
+    assert second.metrics is not None
+    assert set(first.metrics) == {"support_loss"}
+    assert len(first.metrics["support_loss"]) == 11
+    assert second.predictions is not None
+    values = np.array([one["value"] for one in second.predictions])
+    assert second.metrics["query_mse"] == pytest.approx(np.mean((values - y) ** 2), rel=1e-5)
+    assert first.timing is not None
+    assert first.timing["batch_size"] == 2
+    assert kinds(desk, plain) == kinds(desk, asking) == ["queued", "running", "succeeded"]
+
+
+def test_who_waits_is_woken_after_the_rows_have_ended(desk: Desk, redis_url: str) -> None:
+    mine = place(desk)
+
+    with Redis.from_url(redis_url) as client, client.pubsub() as ears:
+        ears.subscribe(CHANNEL)
+        ears.get_message(timeout=5)  # that we are subscribed
+        run_hint(desk, mine)
+        heard = ears.get_message(timeout=5)
+
+    assert heard is not None
+    assert heard["data"] == mine.encode()
+    assert look(desk, mine).status == "succeeded"
+
+
+def test_no_transaction_is_open_while_the_device_works(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_then: list[int] = []
+
+    def watched(*arguments: Any, **more: Any) -> Any:
+        open_then.append(desk.backends.engine.pool.checkedout())  # type: ignore[attr-defined]
+        return adapt_rows(*arguments, **more)
+
+    monkeypatch.setattr(worker.batch, "adapt_rows", watched)
+    mine = place(desk)
+
+    run_hint(desk, mine)
+
+    assert open_then == [0]
+    assert look(desk, mine).status == "succeeded"
+
+
+def test_a_damaged_support_set_fails_alone(desk: Desk) -> None:
+    ids = [place(desk), place(desk, support_inputs=[1.0] * 5), place(desk)]
+    folder = desk.backends.settings.data_dir / "blobs" / "default"
+    (folder / look(desk, ids[1]).support_digest).write_bytes(b"something else")
+
+    run_hint(desk, None)
+
+    assert [look(desk, one).status for one in ids] == ["succeeded", "failed", "succeeded"]
+    error = look(desk, ids[1]).error
+    assert error is not None
+    assert error["code"] == "damaged"
+
+
+def test_a_mistake_of_ours_in_one_row_ends_that_row_alone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [place(desk, name=name) for name in ("good", "bad", "fine")]
+    real = worker.batch._outcome
+
+    def stumbling(desk: Desk, checkpoint: Any, one: Any, *rest: Any) -> Any:
+        if one.name == "bad":
+            raise ZeroDivisionError
+        return real(desk, checkpoint, one, *rest)
+
+    monkeypatch.setattr(worker.batch, "_outcome", stumbling)
+
+    run_hint(desk, None)
+
+    assert [look(desk, one).status for one in ids] == ["succeeded", "failed", "succeeded"]
+    assert look(desk, ids[1]).error == {
+        "code": "internal",
+        "detail": "the service made a mistake; it was logged",
+    }
+
+
+def test_a_checkpoint_that_is_gone_fails_its_rows_and_says_why(desk: Desk) -> None:
+    mine = place(desk)
+    shutil.rmtree(desk.backends.settings.data_dir / "blobs" / "shared")
+
+    run_hint(desk, mine)
+
+    error = look(desk, mine).error
+    assert error is not None
+    assert error["code"] == "damaged"
+
+
+def test_a_frozen_worker_that_wakes_up_changes_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = place(desk)
+
+    def overtaken(*arguments: Any, **more: Any) -> Any:
+        result = adapt_rows(*arguments, **more)
+        with writing(desk.backends.engine) as connection:
+            connection.execute(text("UPDATE adaptations SET lease_until = 0"))
+            recover_lost(connection)
+            claim(connection, worker="heir", limit=1, lease_s=60)
+        return result
+
+    monkeypatch.setattr(worker.batch, "adapt_rows", overtaken)
+
+    run_hint(desk, mine)
+
+    assert look(desk, mine).status == "running"
+    assert look(desk, mine).phi_digest is None
+    assert kinds(desk, mine) == ["queued", "running", "queued", "running"]
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")  # as in a worker that runs
+def test_a_score_beyond_float32_is_a_number_and_costs_no_neighbour_its_result(
+    postgres_desk: Desk,
+) -> None:
+    desk = postgres_desk
+    good = place(desk)
+    far = place(desk, query_inputs=[1.0], query_targets=[1e30])
+
+    run_hint(desk, good)
+
+    assert [look(desk, one).status for one in (good, far)] == ["succeeded", "succeeded"]
+    metrics = look(desk, far).metrics
+    assert metrics is not None
+    assert metrics["query_mse"] == pytest.approx(1e60, rel=1e-3)
+
+
+def test_assessing_scores_as_leaving_each_example_out_by_hand_does(desk: Desk) -> None:
+    x, y = sine_points(3)
+    mine = place(desk, support_inputs=x.tolist(), support_targets=y.tolist(), assess=True)
+    without = [
+        place(
+            desk,
+            support_inputs=np.delete(x, index, axis=0).tolist(),
+            support_targets=np.delete(y, index, axis=0).tolist(),
+            query_inputs=[x[index].tolist()],
+            query_targets=[y[index].tolist()],
+        )
+        for index in range(len(x))
+    ]
+    while run_hint(desk, None):
+        pass
+
+    metrics = [look(desk, one).metrics or {} for one in without]
+    by_hand = np.mean([one["query_mse"] for one in metrics])
+    assessed = look(desk, mine).metrics
+    assert assessed is not None
+    assert assessed["leave_one_out_mse"] == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_a_full_store_fails_the_row_with_its_reason(
+    open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.store import StoreFull
+    from app.store.files import FileStore
+
+    desk = open_desk()
+    mine = place(desk)
+
+    def full(self: FileStore, tenant: str, data: bytes) -> str:
+        raise StoreFull("no space is left for blobs")
+
+    monkeypatch.setattr(FileStore, "put", full)
+
+    run_hint(desk, mine)
+
+    error = look(desk, mine).error
+    assert error is not None
+    assert error["code"] == "store-full"

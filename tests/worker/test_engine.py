@@ -1,0 +1,155 @@
+"""Many support sets in one stacked call come out as each would by itself."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+import worker.engine
+from models.checkpoint import Checkpoint
+from models.inner_loop import Adapted
+from tests.worker.orders import drawings, sine_points
+from worker.engine import Failure, Work, adapt_rows, query_outputs
+
+CPU = torch.device("cpu")
+
+
+def sines(count: int, *, step_size: float = 0.01) -> list[Work]:
+    """One support set of five points each."""
+    points = [sine_points(seed) for seed in range(count)]
+    return [Work(x=x, y=y, step_size=step_size) for x, y in points]
+
+
+def adapted(checkpoint: Checkpoint, rows: list[Work], **more: Any) -> list[Adapted | Failure]:
+    return adapt_rows(checkpoint, rows, **{"outputs": 1, "steps": 10, "device": CPU} | more)
+
+
+def plain_descent(theta: dict[str, torch.Tensor], work: Work, *, steps: int) -> Any:
+    """Gradient descent on the mean squared error, written out with autograd alone, in float64.
+
+    Gives the parameters and the loss before each step and after the last.
+    """
+    phi = {name: tensor.double().requires_grad_() for name, tensor in theta.items()}
+    x, y = torch.from_numpy(work.x).double(), torch.from_numpy(work.y).double()
+    losses = []
+    for step in range(steps + 1):
+        loss = ((plain_network(phi, x) - y) ** 2).mean()
+        losses.append(loss.item())
+        if step < steps:
+            gradients = torch.autograd.grad(loss, list(phi.values()))
+            moved = zip(phi.items(), gradients, strict=True)
+            phi = {n: (p - work.step_size * g).detach().requires_grad_() for (n, p), g in moved}
+    return phi, losses
+
+
+def plain_network(phi: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    for layer in (0, 1):
+        weight, bias = phi[f"linears.{layer}.weight"], phi[f"linears.{layer}.bias"]
+        x = F.linear(x, weight, bias).clamp(min=0)
+    return F.linear(x, phi["head.weight"], phi["head.bias"])
+
+
+def test_every_row_of_a_batch_is_plain_gradient_descent(sinusoid: Checkpoint) -> None:
+    rows = sines(11)  # more than one stack, the last one not full
+
+    batch = adapted(sinusoid, rows)
+
+    for row, result in zip(rows, batch, strict=True):
+        phi, losses = plain_descent(sinusoid.meta.theta, row, steps=10)
+        assert isinstance(result, Adapted)
+        # float32 against float64 over ten steps
+        np.testing.assert_allclose(result.losses.numpy(), losses, rtol=1e-4, atol=1e-5)
+        for name, tensor in phi.items():
+            np.testing.assert_allclose(result.params[name], tensor.detach(), atol=1e-5)
+
+
+def test_rows_of_a_batch_may_differ_in_their_step_size(sinusoid: Checkpoint) -> None:
+    rows = [*sines(2, step_size=0.001), *sines(2, step_size=0.02)]
+
+    batch = adapted(sinusoid, rows)
+
+    for row, result in zip(rows, batch, strict=True):
+        assert isinstance(result, Adapted)
+        _, losses = plain_descent(sinusoid.meta.theta, row, steps=10)
+        np.testing.assert_allclose(result.losses.numpy(), losses, rtol=1e-4, atol=1e-5)
+
+
+def test_a_classifier_in_a_batch_predicts_as_it_does_alone(omniglot: Checkpoint) -> None:
+    rows = [Work(x=drawings(seed), y=np.arange(5), step_size=0.4) for seed in range(9)]
+    query = drawings(99)
+
+    batch = adapted(omniglot, rows, outputs=5, steps=3)
+
+    for row, result in zip(rows, batch, strict=True):
+        [alone] = adapted(omniglot, [row], outputs=5, steps=3)
+        assert isinstance(result, Adapted)
+        assert isinstance(alone, Adapted)
+        together = query_outputs(omniglot, result, query).softmax(dim=1)
+        by_itself = query_outputs(omniglot, alone, query).softmax(dim=1)
+        np.testing.assert_allclose(together, by_itself, atol=1e-5)
+
+
+def test_a_row_that_diverges_fails_alone(sinusoid: Checkpoint) -> None:
+    rows = sines(5)
+    rows[2] = Work(x=rows[2].x, y=rows[2].y * np.float32(1e25), step_size=0.01)
+
+    batch = adapted(sinusoid, rows)
+
+    assert [isinstance(result, Failure) for result in batch] == [False, False, True, False, False]
+    assert isinstance(batch[2], Failure)
+    assert batch[2].code == "diverged"
+    for row, result in zip(rows[:2] + rows[3:], batch[:2] + batch[3:], strict=True):
+        assert isinstance(result, Adapted)
+        _, losses = plain_descent(sinusoid.meta.theta, row, steps=10)
+        np.testing.assert_allclose(result.losses.numpy(), losses, rtol=1e-4, atol=1e-5)
+
+
+def test_with_no_step_taken_a_network_is_what_it_was(sinusoid: Checkpoint) -> None:
+    [result] = adapted(sinusoid, sines(1), steps=0)
+
+    assert isinstance(result, Adapted)
+    assert len(result.losses) == 1
+    assert set(result.params) == set(sinusoid.meta.theta)
+    for name, tensor in sinusoid.meta.theta.items():
+        assert torch.equal(result.params[name], tensor)
+
+
+class LittleMemory:
+    """A device that holds no more than so many support sets in one call."""
+
+    def __init__(self, holds: int, real: Any) -> None:
+        self.holds, self.real, self.sizes = holds, real, list[int]()
+
+    def __call__(self, checkpoint: Checkpoint, rows: list[Work], **more: Any) -> Any:
+        self.sizes.append(len(rows))
+        if len(rows) > self.holds:
+            raise torch.OutOfMemoryError("not enough of it")
+        return self.real(checkpoint, rows, **more)
+
+
+def test_out_of_memory_halves_the_batch(
+    sinusoid: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = sines(8)
+    memory = LittleMemory(2, worker.engine._stacked)
+    monkeypatch.setattr(worker.engine, "_stacked", memory)
+
+    batch = adapted(sinusoid, rows)
+
+    assert memory.sizes == [8, 4, 2, 2, 2, 2]
+    for row, result in zip(rows, batch, strict=True):
+        assert isinstance(result, Adapted)
+        _, losses = plain_descent(sinusoid.meta.theta, row, steps=10)
+        np.testing.assert_allclose(result.losses.numpy(), losses, rtol=1e-4, atol=1e-5)
+
+
+def test_a_row_that_fits_no_memory_fails_alone_and_ends(
+    sinusoid: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker.engine, "_stacked", LittleMemory(0, worker.engine._stacked))
+
+    batch = adapted(sinusoid, sines(3))
+
+    assert [one.code for one in batch if isinstance(one, Failure)] == ["out-of-memory"] * 3

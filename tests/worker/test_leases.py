@@ -1,0 +1,103 @@
+"""Leases are renewed while the work moves, and not a moment longer."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+
+import worker.leases
+from app.adaptation import Adaptation
+from app.db.adaptations import claim, recover_lost
+from app.db.engine import writing
+from app.errors import ServiceError
+from tests.worker.conftest import OpenDesk
+from tests.worker.orders import look, place
+from worker.desk import Desk
+from worker.leases import keeping_leases
+
+LEASE_S, HEARTBEAT_S = 1.0, 0.1
+
+
+def held_by(desk: Desk) -> list[Adaptation]:
+    place(desk)
+    with writing(desk.backends.engine) as connection:
+        return claim(connection, worker="w", limit=32, lease_s=LEASE_S)
+
+
+def recovered(desk: Desk) -> list[str]:
+    with writing(desk.backends.engine) as connection:
+        return recover_lost(connection)
+
+
+def soon(happened: Callable[[], object], *, within_s: float = 20) -> bool:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if happened():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def lease_until(desk: Desk) -> float:
+    with desk.backends.engine.begin() as connection:
+        until: float = connection.execute(text("SELECT lease_until FROM adaptations")).scalar_one()
+        return until
+
+
+def test_leases_outlast_their_length_while_the_work_moves(open_desk: OpenDesk) -> None:
+    desk = open_desk(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S)
+    held = held_by(desk)
+    first = lease_until(desk)
+
+    with keeping_leases(desk.backends, held) as progress:
+        for _ in range(25):
+            progress.moved()
+            time.sleep(0.1)
+
+        assert lease_until(desk) - first > LEASE_S
+        assert recovered(desk) == []
+        assert look(desk, held[0].id).status == "running"
+
+
+def test_leases_of_stalled_work_run_out(
+    open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker.leases, "STALLED_S", 0.3)
+    desk = open_desk(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S)
+    held = held_by(desk)
+
+    with keeping_leases(desk.backends, held):
+        assert soon(lambda: recovered(desk) == [held[0].id])
+
+    assert look(desk, held[0].id).status == "queued"
+
+
+def test_nothing_is_renewed_after_the_work(open_desk: OpenDesk) -> None:
+    desk = open_desk(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S)
+    held = held_by(desk)
+    with keeping_leases(desk.backends, held):
+        pass
+
+    assert soon(lambda: recovered(desk) == [held[0].id])
+
+
+def test_a_database_that_is_away_for_a_while_ends_no_heartbeat(
+    open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = open_desk(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S)
+    held = held_by(desk)
+    real, away = worker.leases.extend_leases, [3]
+
+    def sometimes(*arguments: object, **more: object) -> int:
+        if away[0]:
+            away[0] -= 1
+            raise ServiceError("unavailable", "the database does not answer")
+        return real(*arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(worker.leases, "extend_leases", sometimes)
+    first = lease_until(desk)
+
+    with keeping_leases(desk.backends, held):
+        assert soon(lambda: lease_until(desk) > first)
+    assert away == [0]

@@ -1,0 +1,82 @@
+"""Parameters that failed their check are derived again, and are the same model."""
+
+import numpy as np
+import pytest
+
+from app.adapting import find_adaptation
+from app.errors import ServiceError
+from app.predicting import HotModels, PredictOrder, predict
+from tests.worker.orders import drawings, look, place
+from worker.batch import run_hint
+from worker.desk import Desk
+from worker.repairing import repair
+
+QUERY = drawings(5)
+
+
+def adapt(desk: Desk) -> str:
+    mine = place(
+        desk,
+        checkpoint="omniglot-5way-1shot",
+        support_inputs=drawings(1).tolist(),
+        support_targets=list("abcde"),
+    )
+    run_hint(desk, mine)
+    return mine
+
+
+def predictions(desk: Desk, adaptation_id: str) -> tuple[list[str], np.ndarray]:
+    """Labels and probabilities for the query by a process that keeps nothing hot."""
+    order = PredictOrder(
+        tenant_id="default", adaptation=adaptation_id, checkpoint=None, inputs=QUERY.tolist()
+    )
+    found = predict(desk.backends, HotModels(2**20), order)["predictions"]
+    probabilities = [list(one["probabilities"].values()) for one in found]
+    return [one["label"] for one in found], np.array(probabilities)
+
+
+def damage(desk: Desk, adaptation_id: str) -> None:
+    """Flips one bit in the middle of the adapted parameters."""
+    one = find_adaptation(desk.backends, "default", adaptation_id)
+    blob = desk.backends.settings.data_dir / "blobs" / "default" / str(one.phi_digest)
+    data = bytearray(blob.read_bytes())
+    data[len(data) // 2] ^= 1
+    blob.write_bytes(data)
+
+
+def test_a_flipped_bit_is_never_served_and_repair_gives_the_same_model(desk: Desk) -> None:
+    mine = adapt(desk)
+    labels, probabilities = predictions(desk, mine)
+    damage(desk, mine)
+
+    with pytest.raises(ServiceError) as refusal:
+        predictions(desk, mine)
+    repaired = repair(desk, mine)
+
+    assert (refusal.value.code, refusal.value.status) == ("damaged", 503)
+    assert repaired
+    again, numbers = predictions(desk, mine)
+    assert again == labels
+    np.testing.assert_allclose(numbers, probabilities, atol=1e-5)
+
+
+def test_a_refusal_for_damage_asks_the_workers_for_repair(desk: Desk) -> None:
+    mine = adapt(desk)
+    damage(desk, mine)
+    before = desk.backends.queue.redis.llen("adapt")
+
+    with pytest.raises(ServiceError):
+        predictions(desk, mine)
+
+    assert desk.backends.queue.redis.llen("adapt") == before + 1
+
+
+def test_what_cannot_be_derived_again_is_left_as_it_is(desk: Desk) -> None:
+    waiting = place(desk)
+    gone = adapt(desk)
+    support = look(desk, gone).support_digest
+    (desk.backends.settings.data_dir / "blobs" / "default" / support).unlink()
+
+    assert [repair(desk, one) for one in (waiting, gone, "ad_" + "0" * 32)] == [False] * 3
+    assert look(desk, waiting).status == "queued"
+    assert look(desk, gone).status == "succeeded"
