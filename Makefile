@@ -29,7 +29,7 @@ check: $(READY)
 	@$(BIN)/lint-imports --no-logo
 
 bench: $(READY)
-	@shopt -s nullglob; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+	@for module in benchmarks.adapting benchmarks.serve_omniglot; do echo "== $$module"; $(BIN)/python -m $$module; done
 
 docs: $(READY)
 	@$(BIN)/python -m app.settings > docs/settings.md

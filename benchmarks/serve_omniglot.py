@@ -1,6 +1,8 @@
 """Held-out Omniglot characters through a running service, as its users see it.
 
-    python benchmarks/serve_omniglot.py --omniglot FOLDER [--url URL] [--episodes 200] [--seed N]
+    python -m benchmarks.serve_omniglot --omniglot FOLDER [--url URL] [--episodes 200] [--seed N]
+
+Without --url it starts a service of its own, on an empty data folder.
 
 Draws five-way one-shot episodes of characters that the checkpoint lists as never trained on, posts
 the official PNG files to POST /adapt, and predicts fifteen other drawings per character one by one
@@ -13,14 +15,20 @@ import json
 import math
 import os
 import random
+import statistics
 import sys
+import tempfile
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import httpx
 from rich.progress import track
+
+from tests.processes import running_service
 
 CHECKPOINT = "omniglot-5way-1shot"
 WAY, QUERIES, DRAWINGS = 5, 15, 20
@@ -90,40 +98,51 @@ def accuracy(episode: Episode, outcome: Outcome) -> float:
     return sum(character == label for (character, _), label in pairs) / len(episode.query)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--omniglot", type=Path, default=os.environ.get("FEWSTEP_OMNIGLOT"))
-    parser.add_argument("--url", default="http://127.0.0.1:8000")
-    parser.add_argument("--episodes", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
-    chosen = parser.parse_args()
-    headers = (
-        {"Authorization": f"Bearer {os.environ['FEWSTEP_API_KEY']}"}
-        if os.environ.get("FEWSTEP_API_KEY")
-        else {}
-    )
-    with httpx.Client(base_url=chosen.url, headers=headers, timeout=120) as client:
+def measure(url: str, folder: Path, count: int, seed: int) -> dict[str, object]:
+    """The report of ``count`` episodes drawn with ``seed``."""
+    key = os.environ.get("FEWSTEP_API_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    with httpx.Client(base_url=url, headers=headers, timeout=120) as client:
         about = client.get(f"/checkpoints/{CHECKPOINT}").raise_for_status().json()
-        unseen = set(about["provenance"]["data"]["test_classes"])
-        drawings = read_drawings(Path(chosen.omniglot), unseen)
-        randomness = random.Random(chosen.seed)
-        episodes = [draw(drawings, randomness) for _ in range(chosen.episodes)]
+        drawings = read_drawings(folder, set(about["provenance"]["data"]["test_classes"]))
+        randomness = random.Random(seed)
+        episodes = [draw(drawings, randomness) for _ in range(count)]
         one_by_one = [run(client, episode) for episode in track(episodes, "one after the other")]
-        half = episodes[: max(1, chosen.episodes // 2)]
+        half = episodes[: max(1, count // 2)]
         with ThreadPoolExecutor(16) as clients:
             at_once = list(clients.map(lambda episode: run(client, episode), half))
     scores = [accuracy(e, o) for e, o in zip(episodes, one_by_one, strict=True)]
-    mean = sum(scores) / len(scores)
-    spread = math.sqrt(sum((score - mean) ** 2 for score in scores) / len(scores))
-    report = {
-        "seed": chosen.seed,
-        "episodes": len(episodes),
-        "accuracy": round(mean, 5),
-        "ci95": round(1.96 * spread / math.sqrt(len(scores)), 5),
+    return {
+        "seed": seed,
+        "episodes": count,
+        "accuracy": round(statistics.fmean(scores), 5),
+        "ci95": round(1.96 * statistics.pstdev(scores) / math.sqrt(count), 5),
         "support_loss_falls": sum(o.support_loss[-1] < o.support_loss[0] for o in one_by_one),
         "posted_from_16_clients": len(half),
         "same_labels": sum(a.labels == b.labels for a, b in zip(one_by_one, at_once, strict=False)),
     }
+
+
+@contextmanager
+def own_service() -> Iterator[str]:
+    """The address of a service on an empty data folder, for the block."""
+    with tempfile.TemporaryDirectory() as folder, running_service(Path(folder)) as service:
+        yield service.base_url
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--omniglot", type=Path, default=os.environ.get("FEWSTEP_OMNIGLOT"))
+    parser.add_argument("--url", help="A running service; without it one is started.")
+    parser.add_argument("--episodes", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
+    chosen = parser.parse_args()
+    if chosen.omniglot is None:
+        sys.stdout.write("not measured: neither --omniglot nor FEWSTEP_OMNIGLOT names a folder\n")
+        return 0
+    with ExitStack() as stack:
+        url = chosen.url or stack.enter_context(own_service())
+        report = measure(url, Path(chosen.omniglot), chosen.episodes, chosen.seed)
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
     return 0
 
