@@ -61,7 +61,7 @@ def test_zero_steps_leave_theta_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("kind", ["linear", "prototype"])
-@pytest.mark.parametrize("chunk", [None, 2])
+@pytest.mark.parametrize("chunk", [None, 2, 1])
 def test_episodes_at_once_equal_a_loop_over_them(kind: str, chunk: int | None) -> None:
     learner, theta = conv_learner(Head(kind=kind, outputs=3, scale=0.1))  # type: ignore[arg-type]
     x, y = pictures(5, 6), torch.tensor([[0, 1, 2, 0, 1, 2]] * 5)
