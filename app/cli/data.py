@@ -5,6 +5,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
 from rich.progress import Progress
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def open_data(config: dict[str, Any], given: Path | None) -> "TaskDistribution":
     from models.distributions import open_distribution
 
     folder = data_folder(config["name"], given)
-    with Progress(transient=True) as bar:
+    with Progress(transient=True, console=Console(stderr=True)) as bar:
         task = bar.add_task(f"reading {config['name']}", total=None)
         return open_distribution(
             config, folder=folder, cache=cache_folder(), progress=lambda n: bar.advance(task, n)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.progress import Progress
 
 from app.cli.complaining import in_one_line
@@ -39,7 +40,7 @@ def evaluate(
     shape = EpisodeShape(
         way=way or usual["way"], shot=shot or usual["shot"], query=query or usual["query"]
     )
-    with Progress(disable=as_json) as bar:
+    with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task(f"{episodes} test episodes", total=episodes)
         measured = measure(
             loaded.learner,
