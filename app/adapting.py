@@ -10,32 +10,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy.exc import IntegrityError
 
 from app.adaptation import Adaptation, CheckpointRef, NewAdaptation
 from app.backends import Backends
-from app.codec import (
-    InputSpec,
-    check_lengths,
-    pack_arrays,
-    read_classes,
-    read_examples,
-    read_labels,
-    read_values,
-    unpack_arrays,
-)
+from app.codec import check_lengths, pack_arrays, unpack_arrays
 from app.db.adaptations import find, find_replay, insert_queued, keep_key
 from app.db.checkpoints import CheckpointRow
 from app.db.engine import reading, writing
 from app.errors import ServiceError, refusal
-from app.images import ImageLimits
 from app.lifecycle import Status
 from app.registry import Reference, find_checkpoint, parse_reference
 from app.settings import Settings
 from app.store import BlobDamaged, BlobMissing, StoreFull, StoreUnavailable
-
-Arrays = dict[str, NDArray[Any]]
+from app.support_sets import (
+    Arrays,
+    Description,
+    SupportSet,
+    check_amount,
+    check_classes,
+    image_limits,
+    join,
+    read_query,
+    read_support,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,17 +59,6 @@ class AdaptOrder:
     ttl_seconds: int | None = None
     idempotency_key: str | None = None
     fingerprint: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Examples:
-    """A support set or its extension, ready: x (S, …) float32, y, and the classes by their
-    numbers.
-    """
-
-    x: NDArray[np.float32]
-    y: NDArray[Any]
-    classes: tuple[str, ...] | None
 
 
 def place_order(
@@ -108,19 +95,6 @@ def find_adaptation(backends: Backends, tenant_id: str, adaptation_id: str) -> A
     return found
 
 
-def input_spec(description: Mapping[str, Any]) -> InputSpec:
-    """What a checkpoint (or an adapted model) takes as one example."""
-    taken = description["input"]
-    return InputSpec(shape=tuple(taken["shape"]), preprocessing=taken["preprocessing"])
-
-
-def image_limits(settings: Settings) -> ImageLimits:
-    """The settings' bounds on a picture."""
-    return ImageLimits(
-        max_side_px=settings.max_image_side_px, max_area_px=settings.max_image_area_px
-    )
-
-
 def _replay(backends: Backends, order: AdaptOrder) -> Adaptation | None:
     if order.idempotency_key is None:
         return None
@@ -135,30 +109,27 @@ def _replay(backends: Backends, order: AdaptOrder) -> Adaptation | None:
 
 def _prepare(backends: Backends, order: AdaptOrder, adaptation_id: str) -> NewAdaptation:
     base = _base(backends, order)
+    _check_amounts(backends.settings, order, base)
     checkpoint = _checkpoint(backends, order, base)
     description = checkpoint.description
-    _check_amounts(backends.settings, order, base)
-    support = _read_support(backends, order, description)
-    if base is not None:
-        support = _join(_stored_support(backends, base), support)
-    _check_classes(support, description)
-    query = _read_query(backends, order, description, support)
+    step_size = _step_size(order, description)
+    support = _support(backends, order, description, base)
+    query = _query(backends, order, description, support)
     steps = description["inner_loop"]["steps"] if order.steps is None else order.steps
-    outputs = len(support.classes) if support.classes is not None else support.y.shape[-1]
     return NewAdaptation(
         id=adaptation_id,
         tenant_id=order.tenant_id,
         task=description["task"],
         checkpoint=checkpoint.ref,
         classes=support.classes,
-        outputs=outputs,
+        outputs=support.outputs,
         steps=steps,
-        step_size=_step_size(order, description),
+        step_size=step_size,
         assess=order.assess,
         support_examples=len(support.x),
         support_digest=_keep(backends, order.tenant_id, {"x": support.x, "y": support.y}),
         query_digest=_keep(backends, order.tenant_id, query) if query else None,
-        batch_key=_batch_key(checkpoint.ref, support.x.shape, outputs, steps),
+        batch_key=_batch_key(checkpoint.ref, support, steps),
         name=order.name,
         metadata=order.metadata,
         ttl_seconds=order.ttl_seconds or backends.settings.default_ttl_seconds,
@@ -182,92 +153,21 @@ def _checkpoint(backends: Backends, order: AdaptOrder, base: Adaptation | None) 
             backends.engine, order.tenant_id, parse_reference(str(order.checkpoint))
         )
     pinned = Reference(name=base.checkpoint.name, version=base.checkpoint.version)
-    return find_checkpoint(backends.engine, order.tenant_id, pinned)
+    return find_checkpoint(backends.engine, base.checkpoint.tenant_id, pinned)
 
 
 def _check_amounts(settings: Settings, order: AdaptOrder, base: Adaptation | None) -> None:
     check_lengths(order.support_inputs, order.support_targets, "/support")
     total = len(order.support_inputs) + (base.support_examples if base else 0)
-    _at_most(total, settings.max_support_examples, "/support/inputs")
-    _at_most(len(order.query_inputs or ()), settings.max_query_examples, "/query/inputs")
+    check_amount(total, settings.max_support_examples, "/support/inputs")
+    check_amount(len(order.query_inputs or ()), settings.max_query_examples, "/query/inputs")
     if order.query_inputs is not None and order.query_targets is not None:
         check_lengths(order.query_inputs, order.query_targets, "/query")
     if order.steps is not None and order.steps > settings.max_steps:
         raise refusal("validation", "/steps", f"expected 0 to {settings.max_steps} steps, got more")
 
 
-def _at_most(count: int, limit: int, pointer: str) -> None:
-    if count > limit:
-        detail = f"expected at most {limit} examples, got {count}"
-        raise refusal("too-many-examples", pointer, detail)
-
-
-def _read_support(
-    backends: Backends, order: AdaptOrder, description: Mapping[str, Any]
-) -> Examples:
-    pointer = "/support/targets"
-    if description["task"] == "classification":
-        classes, labels = read_classes(order.support_targets, pointer=pointer)
-        x = _read_inputs(backends, order.support_inputs, description, "/support/inputs")
-        return Examples(x=x, y=labels, classes=classes)
-    shape = (int(description["head"]["outputs"]),)
-    values = read_values(order.support_targets, shape, pointer=pointer)
-    x = _read_inputs(backends, order.support_inputs, description, "/support/inputs")
-    return Examples(x=x, y=values, classes=None)
-
-
-def _read_inputs(
-    backends: Backends, inputs: Sequence[Any], description: Mapping[str, Any], pointer: str
-) -> NDArray[np.float32]:
-    limits = image_limits(backends.settings)
-    return read_examples(inputs, input_spec(description), pointer=pointer, limits=limits)
-
-
-def _stored_support(backends: Backends, base: Adaptation) -> Examples:
-    try:
-        arrays = unpack_arrays(backends.store.get(base.tenant_id, base.support_digest))
-    except (BlobMissing, BlobDamaged) as error:
-        raise ServiceError("damaged", "the support set to extend cannot be read") from error
-    return Examples(x=arrays["x"], y=arrays["y"], classes=base.classes)
-
-
-def _join(old: Examples, new: Examples) -> Examples:
-    """Both support sets as one; the old classes keep their numbers, new ones follow."""
-    x = np.concatenate([old.x, new.x])
-    if old.classes is None or new.classes is None:
-        return Examples(x=x, y=np.concatenate([old.y, new.y]), classes=None)
-    classes = tuple(dict.fromkeys(old.classes + new.classes))
-    renumbered = np.array([classes.index(name) for name in new.classes], np.int64)[new.y]
-    return Examples(x=x, y=np.concatenate([old.y, renumbered]), classes=classes)
-
-
-def _check_classes(support: Examples, description: Mapping[str, Any]) -> None:
-    if support.classes is None:
-        return
-    got, most = len(support.classes), description["max_way"]
-    if got < 2:
-        detail = f"expected at least 2 classes, got {got}"
-        raise refusal("too-few-classes", "/support/targets", detail)
-    if got > most:
-        detail = f"expected at most {most} classes for this checkpoint, got {got}"
-        raise refusal("too-many-classes", "/support/targets", detail)
-
-
-def _read_query(
-    backends: Backends, order: AdaptOrder, description: Mapping[str, Any], support: Examples
-) -> Arrays | None:
-    if order.query_inputs is None:
-        return None
-    x = _read_inputs(backends, order.query_inputs, description, "/query/inputs")
-    if order.query_targets is None:
-        return {"x": x}
-    pointer = "/query/targets"
-    if support.classes is not None:
-        return {"x": x, "y": read_labels(order.query_targets, support.classes, pointer=pointer)}
-    return {"x": x, "y": read_values(order.query_targets, support.y.shape[1:], pointer=pointer)}
-
-
-def _step_size(order: AdaptOrder, description: Mapping[str, Any]) -> float | None:
+def _step_size(order: AdaptOrder, description: Description) -> float | None:
     if order.step_size is not None and not 0 < np.float32(order.step_size) < np.inf:
         raise refusal("validation", "/step_size", "expected a positive number finite in float32")
     if not description["inner_loop"].get("learned", False):
@@ -278,9 +178,37 @@ def _step_size(order: AdaptOrder, description: Mapping[str, Any]) -> float | Non
     return None
 
 
-def _batch_key(ref: CheckpointRef, shape: tuple[int, ...], outputs: int, steps: int) -> str:
+def _support(
+    backends: Backends, order: AdaptOrder, description: Description, base: Adaptation | None
+) -> SupportSet:
+    limits = image_limits(backends.settings)
+    given = read_support(order.support_inputs, order.support_targets, description, limits)
+    support = given if base is None else join(_stored_support(backends, base), given)
+    check_classes(support, description)
+    return support
+
+
+def _stored_support(backends: Backends, base: Adaptation) -> SupportSet:
+    try:
+        arrays = unpack_arrays(backends.store.get(base.tenant_id, base.support_digest))
+    except (BlobMissing, BlobDamaged) as error:
+        raise ServiceError("damaged", "the support set to extend cannot be read") from error
+    return SupportSet(x=arrays["x"], y=arrays["y"], classes=base.classes)
+
+
+def _query(
+    backends: Backends, order: AdaptOrder, description: Description, support: SupportSet
+) -> Arrays | None:
+    if order.query_inputs is None:
+        return None
+    limits = image_limits(backends.settings)
+    return read_query(order.query_inputs, order.query_targets, description, support, limits)
+
+
+def _batch_key(ref: CheckpointRef, support: SupportSet, steps: int) -> str:
     """Equal for adaptations that can be stacked: step sizes may differ, the rest may not."""
-    return hashlib.sha256(json.dumps([ref.digest, shape, outputs, steps]).encode()).hexdigest()
+    parts = [ref.digest, support.x.shape, support.outputs, steps]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _keep(backends: Backends, tenant_id: str, arrays: Arrays) -> str:

@@ -14,7 +14,7 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from app.adaptation import Adaptation
-from app.adapting import find_adaptation, image_limits, input_spec
+from app.adapting import find_adaptation
 from app.backends import Backends
 from app.codec import check_lengths, read_examples, read_labels, read_values
 from app.db.checkpoints import CheckpointRow
@@ -23,6 +23,7 @@ from app.lifecycle import Status
 from app.predictions import class_predictions, value_predictions
 from app.registry import find_checkpoint, parse_reference
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
+from app.support_sets import check_amount, image_limits, input_spec
 
 if TYPE_CHECKING:
     from models.served import ServedModel
@@ -86,10 +87,7 @@ class HotModels:
 
 def predict(backends: Backends, hot: HotModels, order: PredictOrder) -> dict[str, Any]:
     """The answer to a prediction request. Raises ServiceError for all that is wrong with it."""
-    limit = backends.settings.max_predict_inputs
-    if len(order.inputs) > limit:
-        detail = f"expected at most {limit} inputs, got {len(order.inputs)}"
-        raise refusal("too-many-examples", order.pointer, detail)
+    check_amount(len(order.inputs), backends.settings.max_predict_inputs, order.pointer)
     if order.targets is not None:
         check_lengths(order.inputs, order.targets, "")
     if order.adaptation is None:

@@ -9,26 +9,20 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from app.adaptation import Adaptation, Outcome
 from app.codec import unpack_arrays
 from app.db.adaptations import claim, fail, next_waiting, succeed
 from app.db.engine import writing
 from app.events import wake
-from app.predictions import class_predictions, value_predictions
-from app.store import BlobDamaged, BlobMissing, StoreFull
-from models.adapted_file import dump_adapted
-from models.checkpoint import Checkpoint, InvalidCheckpoint
+from app.store import BlobDamaged, BlobMissing
+from models.checkpoint import InvalidCheckpoint
 from models.inner_loop import Adapted
-from worker.assessing import leave_one_out, score
 from worker.desk import Desk, hot_checkpoint
-from worker.engine import Failure, Work, adapt_rows, before_adaptation, query_outputs
+from worker.engine import Failure, Work, adapt_rows
 from worker.leases import Progress, keeping_leases
+from worker.outcomes import Result, outcome_of
 
 log = logging.getLogger(__name__)
-
-Result = Outcome | Failure
 
 
 def run_hint(desk: Desk, hint: str | None) -> int:
@@ -74,34 +68,6 @@ def load_work(desk: Desk, one: Adaptation) -> Work | Failure:
     return Work(x=arrays["x"], y=arrays["y"], step_size=one.step_size)
 
 
-def store_phi(desk: Desk, checkpoint: Checkpoint, one: Adaptation, adapted: Adapted) -> str:
-    """Keeps φ as a blob of the tenant; its digest."""
-    return desk.backends.store.put(
-        one.tenant_id, dump_adapted(adapted, description_of(checkpoint, one))
-    )
-
-
-def description_of(checkpoint: Checkpoint, one: Adaptation) -> dict[str, Any]:
-    """What the adapted model's file says of itself; equal adaptations say the same."""
-    learner = checkpoint.learner
-    return {
-        "task": learner.task,
-        "network": {"name": checkpoint.network, **checkpoint.network_config},
-        "head": {"kind": learner.head.kind},
-        "normalisation": learner.normalisation,
-        "input": checkpoint.input,
-        "classes": list(one.classes) if one.classes is not None else None,
-        "outputs": one.outputs,
-        "steps": one.steps,
-        "step_size": one.step_size,
-        "checkpoint": {
-            "name": one.checkpoint.name,
-            "version": one.checkpoint.version,
-            "digest": f"sha256:{one.checkpoint.digest}",
-        },
-    }
-
-
 def _run(desk: Desk, held: Sequence[Adaptation], progress: Progress) -> list[Result]:
     first = held[0]
     try:
@@ -129,60 +95,11 @@ def _run(desk: Desk, held: Sequence[Adaptation], progress: Progress) -> list[Res
         result = next(adapted) if isinstance(work, Work) else work
         if isinstance(result, Adapted) and isinstance(work, Work):
             timing = _timing(one, adapt_ms, len(ready))
-            results.append(_outcome(desk, checkpoint, one, work, result, timing))
+            results.append(outcome_of(desk, checkpoint, one, work, result, timing))
         elif isinstance(result, Failure):
             results.append(result)
         progress.moved()
     return results
-
-
-def _outcome(
-    desk: Desk,
-    checkpoint: Checkpoint,
-    one: Adaptation,
-    work: Work,
-    adapted: Adapted,
-    timing: dict[str, Any],
-) -> Result:
-    metrics: dict[str, Any] = {"support_loss": [float(loss) for loss in adapted.losses]}
-    predictions = None
-    if one.query_digest is not None:
-        try:
-            query = unpack_arrays(desk.backends.store.get(one.tenant_id, one.query_digest))
-        except (BlobMissing, BlobDamaged):
-            return Failure(code="damaged", detail="the stored query set failed its check")
-        outputs = query_outputs(checkpoint, adapted, query["x"])
-        if not bool(outputs.isfinite().all()):
-            return Failure(code="diverged", detail="a query's prediction is not finite")
-        predictions = _readable(one, outputs.numpy())
-        metrics |= _query_metrics(checkpoint, one, work, query, outputs)
-    if one.assess:
-        metrics |= leave_one_out(checkpoint, work, outputs=one.outputs, steps=one.steps)
-    try:
-        phi = store_phi(desk, checkpoint, one, adapted)
-    except StoreFull:
-        return Failure(code="store-full", detail="there is no room for the adapted parameters")
-    return Outcome(phi_digest=phi, metrics=metrics, predictions=predictions, timing=timing)
-
-
-def _readable(one: Adaptation, outputs: np.ndarray[Any, Any]) -> list[dict[str, Any]]:
-    if one.classes is None:
-        return value_predictions(outputs)
-    return class_predictions(outputs, one.classes)
-
-
-def _query_metrics(
-    checkpoint: Checkpoint, one: Adaptation, work: Work, query: dict[str, Any], outputs: Any
-) -> dict[str, float]:
-    if "y" not in query:
-        return {}
-    before = before_adaptation(checkpoint, work, outputs=one.outputs)
-    measure = "query_mse" if one.task == "regression" else "query_accuracy"
-    untouched = query_outputs(checkpoint, before, query["x"])
-    return {
-        measure: score(checkpoint, outputs, query["y"]),
-        f"{measure}_before": score(checkpoint, untouched, query["y"]),
-    }
 
 
 def _timing(one: Adaptation, adapt_ms: float, batch_size: int) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from app.db.engine import reading, writing
 from app.db.tables import adaptations
 from app.lifecycle import Status
 from models.inner_loop import Adapted
-from worker.batch import load_work, store_phi
+from worker.batch import load_work
 from worker.desk import Desk, hot_checkpoint
 from worker.engine import Work, adapt_rows
+from worker.outcomes import store_phi
 
 
 def repair(desk: Desk, adaptation_id: str) -> bool:

@@ -95,14 +95,14 @@ def test_a_mistake_of_ours_in_one_row_ends_that_row_alone(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [place(desk, name=name) for name in ("good", "bad", "fine")]
-    real = worker.batch._outcome
+    real = worker.batch.outcome_of
 
     def stumbling(desk: Desk, checkpoint: Any, one: Any, *rest: Any) -> Any:
         if one.name == "bad":
             raise ZeroDivisionError
         return real(desk, checkpoint, one, *rest)
 
-    monkeypatch.setattr(worker.batch, "_outcome", stumbling)
+    monkeypatch.setattr(worker.batch, "outcome_of", stumbling)
 
     run_hint(desk, None)
 
