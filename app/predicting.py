@@ -85,6 +85,15 @@ class HotModels:
                 self._kept[key] = model
 
 
+def prepare_to_predict(threads: int) -> None:
+    """Loads torch before the first request, with so many threads for one prediction."""
+    import torch
+
+    import models.served  # noqa: F401 - the import is the work
+
+    torch.set_num_threads(threads)
+
+
 def predict(backends: Backends, hot: HotModels, order: PredictOrder) -> dict[str, Any]:
     """The answer to a prediction request. Raises ServiceError for all that is wrong with it."""
     check_amount(len(order.inputs), backends.settings.max_predict_inputs, order.pointer)

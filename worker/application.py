@@ -4,6 +4,7 @@ The parent process imports no torch: its children are spawned, and only they do.
 """
 
 import logging
+import os
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,15 @@ def _stop_sweeper(**_: Any) -> None:
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def _sit_down(**_: Any) -> None:
+    try:
+        _desk.append(_open_warm_desk())
+    except Exception:  # a child that cannot work must not take hints; Celery starts another
+        log.exception("worker cannot start")
+        os._exit(1)
+    threading.Thread(target=partial(_live, _desk[0]), name="alive", daemon=True).start()
+
+
+def _open_warm_desk() -> "Desk":
     from worker.desk import open_desk
     from worker.warming import warm_up
 
@@ -66,8 +76,7 @@ def _sit_down(**_: Any) -> None:
     )
     desk = open_desk(settings)
     warm_up(desk)
-    _desk.append(desk)
-    threading.Thread(target=partial(_live, desk), name="alive", daemon=True).start()
+    return desk
 
 
 @signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]

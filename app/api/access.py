@@ -4,8 +4,8 @@ As long as no key was ever created the service answers loopback callers as the d
 only under a loopback name, so that no web page can reach it through a name of its own.
 """
 
+import re
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from anyio.to_thread import run_sync
 from fastapi import Depends, Request
@@ -18,6 +18,7 @@ from app.db.keys import PREFIX, has_keys, tenant_of
 from app.db.tenants import DEFAULT
 from app.errors import ServiceError
 
+HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:@/?#]+)(?::[0-9]{0,5})?")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -42,8 +43,8 @@ def _look_up(engine: Engine, secret: str | None) -> str | None:
 
 
 def _check_host(request: Request, bound: str) -> None:
-    host = urlsplit(f"//{request.headers.get('host', '')}").hostname
-    if host not in LOOPBACK | {bound}:
+    match = HOST.fullmatch(request.headers.get("host", "").lower())
+    if match is None or match["name"].strip("[]") not in LOOPBACK | {bound}:
         detail = "expected a loopback name in Host, as no key is configured; got another"
         raise ServiceError("bad-request", detail)
 

@@ -24,6 +24,7 @@ MAX_BYTES: Final = 4096
 MAX_DETAIL_CHARACTERS: Final = 500
 CHALLENGE: Final = 'Bearer realm="fewstep", Basic realm="fewstep", charset="UTF-8"'
 RETRY_AFTER_S: Final = {"not-ready": 1, "rate-limited": 1, "queue-full": 1, "unavailable": 1}
+FILES: Final = ("GET", "HEAD")  # what a mounted folder answers
 CODES: Final = {
     401: "unauthenticated",
     403: "forbidden",
@@ -101,9 +102,7 @@ def _refused_by_framework(request: Request, error: HTTPException) -> ServiceErro
 def _methods(request: Request) -> str:
     """All methods that this path has, in whichever route; the framework names those of one."""
     routes = [r for r in request.app.routes if r.matches(request.scope)[0] != Match.NONE]
-    return ", ".join(
-        sorted({method for route in routes for method in getattr(route, "methods", ())})
-    )
+    return ", ".join(sorted({m for route in routes for m in getattr(route, "methods", FILES)}))
 
 
 def _body(error: ServiceError) -> bytes:

@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
+from anyio.to_thread import run_sync
 from fastapi import Depends, FastAPI, Request
 
 from app.backends import Backends, open_backends
 from app.events import WakeUps
-from app.predicting import HotModels
+from app.predicting import HotModels, prepare_to_predict
 from app.settings import Settings
 
 
@@ -29,6 +30,7 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
     wake_ups = WakeUps(str(settings.redis_url))
     hot = HotModels(settings.phi_cache_mib * 2**20)
     app.state.service = Service(backends=backends, hot=hot, wake_ups=wake_ups)
+    await run_sync(prepare_to_predict, settings.torch_threads or 1)
     try:
         async with wake_ups.listening():
             yield

@@ -5,7 +5,7 @@ A claim is a lease with an epoch: only who holds the epoch can end the row.
 """
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, case, insert, or_, select, update
@@ -46,9 +46,15 @@ def insert_queued(connection: Connection, new: NewAdaptation) -> Adaptation:
 
 def find(connection: Connection, tenant_id: str, adaptation_id: str) -> Adaptation | None:
     """A tenant's adaptation; None where there is none, whoever else may have one of this id."""
-    query = select(t).where(t.c.tenant_id == tenant_id, t.c.id == adaptation_id)
+    is_due = (t.c.expires_at <= now_s()).label("is_due")
+    query = select(t, is_due).where(t.c.tenant_id == tenant_id, t.c.id == adaptation_id)
     row = connection.execute(query).one_or_none()
-    return _adaptation(row) if row else None
+    if row is None:
+        return None
+    one = _adaptation(row)
+    if row.is_due and one.status is Status.SUCCEEDED:  # the sweeper will write it down
+        return replace(one, status=advance(one.status, Status.EXPIRED))
+    return one
 
 
 def claim(

@@ -21,7 +21,7 @@ from app.errors import ServiceError
 
 POOL: dict[str, Any] = {
     "pool_timeout": 2,
-    "pool_size": 10,
+    "pool_size": 20,  # with the overflow as many as the API has threads
     "max_overflow": 20,
     "json_serializer": partial(json.dumps, allow_nan=False),  # PostgreSQL would refuse NaN anyway
 }
