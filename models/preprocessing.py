@@ -9,9 +9,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 RESAMPLING = {"lanczos": Image.Resampling.LANCZOS, "bilinear": Image.Resampling.BILINEAR}
+
+ORIENTATION = 0x0112  # the EXIF tag
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def input_from_picture(picture: Image.Image, spec: Mapping[str, Any]) -> NDArray[np.float32]:
@@ -23,7 +34,8 @@ def input_from_picture(picture: Image.Image, spec: Mapping[str, Any]) -> NDArray
     The picture is turned upright by its EXIF orientation first; 16 bits are scaled to the full
     range.
     """
-    upright = ImageOps.exif_transpose(picture)
+    turn = UPRIGHT.get(picture.getexif().get(ORIENTATION))
+    upright = picture if turn is None else picture.transpose(turn)
     opaque = _lay_over(_to_eight_bits(upright), int(spec["background"]))
     height, width = spec["size"]
     grey = opaque.convert(spec["mode"]).resize((width, height), RESAMPLING[spec["resample"]])

@@ -17,7 +17,8 @@ def leave_one_out(
 ) -> dict[str, float | None]:
     """leave_one_out_accuracy and nearest_prototype_accuracy (no step taken), or leave_one_out_mse.
 
-    None where no example can be left out: its class (or the set) would be empty without it.
+    None where no example can be left out (its class, or the set, would be empty without it), or
+    where an adaptation without it diverges.
     """
     left_out = _can_be_left_out(checkpoint, work, outputs)
     if checkpoint.learner.task == "regression":
@@ -44,8 +45,8 @@ def _score(
     device = next(iter(checkpoint.meta.theta.values())).device
     adapted = adapt_rows(checkpoint, rest, outputs=outputs, steps=steps, device=device)
     scores = [_hit(checkpoint, one, work, i) for one, i in zip(adapted, left_out, strict=True)]
-    mean = float(np.mean(scores))
-    return mean if np.isfinite(mean) else None
+    known = [one for one in scores if one is not None]
+    return float(np.mean(known)) if len(known) == len(scores) else None
 
 
 def _without(work: Work, index: int) -> Work:
@@ -53,15 +54,19 @@ def _without(work: Work, index: int) -> Work:
     return Work(x=work.x[keep], y=work.y[keep], step_size=work.step_size)
 
 
-def _hit(checkpoint: Checkpoint, adapted: Adapted | Failure, work: Work, index: int) -> float:
+def _hit(
+    checkpoint: Checkpoint, adapted: Adapted | Failure, work: Work, index: int
+) -> float | None:
     if isinstance(adapted, Failure):
-        return float("nan")
+        return None
     outputs = query_outputs(checkpoint, adapted, work.x[index : index + 1])[0]
     return score(checkpoint, outputs[None], work.y[index : index + 1])
 
 
-def score(checkpoint: Checkpoint, outputs: torch.Tensor, y: Any) -> float:
-    """Share of right classes, or mean squared error."""
-    if checkpoint.learner.task == "regression":
-        return float(np.square(outputs.double().numpy() - y).mean())  # beyond float32's range
-    return float((outputs.argmax(dim=1).numpy() == y).mean())
+def score(checkpoint: Checkpoint, outputs: torch.Tensor, y: Any) -> float | None:
+    """Share of right classes, or mean squared error; None where that is beyond all numbers."""
+    if checkpoint.learner.task == "classification":
+        return float((outputs.argmax(dim=1).numpy() == y).mean())
+    if not bool(outputs.isfinite().all()):
+        return None
+    return float(np.square(outputs.double().numpy() - y).mean())  # beyond float32's range

@@ -56,7 +56,7 @@ def _readable(one: Adaptation, outputs: np.ndarray[Any, Any]) -> list[dict[str, 
 
 def _query_metrics(
     checkpoint: Checkpoint, one: Adaptation, work: Work, query: dict[str, Any], outputs: Any
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     if "y" not in query:
         return {}
     before = before_adaptation(checkpoint, work, outputs=one.outputs)
