@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -89,6 +90,17 @@ def test_an_input_in_a_url_may_repeat_and_come_as_base64url(client: httpx.Client
     assert first["probabilities"][first["label"]] == first["probability"]
     for other in others:
         np.testing.assert_allclose(table([other]), table([first]), atol=1e-5)
+
+
+def test_answers_on_a_kept_connection_are_not_held_back(client: httpx.Client) -> None:
+    took = []
+    for _ in range(60):
+        started = time.perf_counter()
+        assert client.get("/livez").status_code == 200
+        took.append(time.perf_counter() - started)
+
+    # A delayed acknowledgement costs 0.04 s each time, once a connection's first ones are over.
+    assert min(took[30:]) < 0.03
 
 
 def test_top_k_lists_the_likeliest_classes_only(client: httpx.Client) -> None:
