@@ -1,0 +1,124 @@
+"""Real handwriting that the checkpoint has never seen: held-out Omniglot characters."""
+
+import zipfile
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.journey.requests import OMNIGLOT, Json, adapt, data_url, predict_one
+from tests.processes import Service
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+EPISODES, WAY, QUERIES, CLIENTS = 40, 5, 2, 16
+SEED = 20_261_123
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """Five characters: one drawing of each to adapt to, two to predict."""
+
+    body: Json
+    queries: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """What the service made of an episode."""
+
+    adaptation: Json
+    labels: list[str]
+
+
+@pytest.fixture(scope="module")
+def drawings(omniglot_dir: Path) -> dict[str, list[bytes]]:
+    """The PNGs of every character, as they lie in the official archives."""
+    found: dict[str, list[bytes]] = defaultdict(list)
+    for archive in ("images_background.zip", "images_evaluation.zip"):
+        with zipfile.ZipFile(omniglot_dir / archive) as zipped:
+            for member in sorted(name for name in zipped.namelist() if name.endswith(".png")):
+                found["/".join(PurePosixPath(member).parts[-3:-1])].append(zipped.read(member))
+    return found
+
+
+@pytest.fixture(scope="module")
+def held_out(service: Service) -> list[str]:
+    """The characters that the checkpoint itself says it was not trained on."""
+    answer = httpx.get(f"{service.base_url}/checkpoints/{OMNIGLOT}")
+    characters: list[str] = answer.json()["provenance"]["data"]["test_classes"]
+    return characters
+
+
+@pytest.fixture(scope="module")
+def episodes(drawings: dict[str, list[bytes]], held_out: list[str]) -> list[Episode]:
+    random = np.random.default_rng(SEED)
+    return [episode(drawings, held_out, random) for _ in range(EPISODES)]
+
+
+@pytest.fixture(scope="module")
+def ended(service: Service, episodes: list[Episode]) -> list[Ended]:
+    """Every episode, one after the other."""
+    with httpx.Client(base_url=service.base_url, timeout=90) as client:
+        return [travel(client, one) for one in episodes]
+
+
+def episode(
+    drawings: dict[str, list[bytes]], held_out: list[str], random: np.random.Generator
+) -> Episode:
+    names = [str(name) for name in random.choice(held_out, WAY, replace=False)]
+    support, queries = [], []
+    for name in names:
+        support_png, *query_pngs = random.permutation(20)[: 1 + QUERIES]
+        support.append(data_url(drawings[name][support_png]))
+        queries += [(name, data_url(drawings[name][index])) for index in query_pngs]
+    body = {"checkpoint": OMNIGLOT, "support": {"inputs": support, "targets": names}}
+    return Episode(body=body, queries=queries)
+
+
+def travel(client: httpx.Client, one: Episode) -> Ended:
+    adaptation = adapt(client, one.body)
+    labels = [predict_one(client, adaptation, picture)["label"] for _, picture in one.queries]
+    return Ended(adaptation=adaptation, labels=labels)
+
+
+def test_423_characters_are_held_out(held_out: list[str], drawings: dict[str, list[bytes]]) -> None:
+    assert len(set(held_out)) == 423
+    assert set(held_out) < set(drawings)
+
+
+def test_unseen_characters_are_told_apart_after_one_drawing_each(
+    episodes: list[Episode], ended: list[Ended]
+) -> None:
+    truth = [name for one in episodes for name, _ in one.queries]
+    answers = [label for one in ended for label in one.labels]
+
+    right = np.mean([a == b for a, b in zip(answers, truth, strict=True)])
+
+    assert len(truth) == EPISODES * WAY * QUERIES
+    assert right >= 0.95
+
+
+def test_the_support_loss_falls_in_every_episode(ended: list[Ended]) -> None:
+    losses = np.array([one.adaptation["metrics"]["support_loss"] for one in ended])
+
+    assert losses.shape == (EPISODES, 4)
+    standing = [loss.tolist() for loss in losses if not loss[-1] < loss[0]]
+    assert standing == []
+
+
+def test_sixteen_clients_at_once_get_the_same_labels(
+    service: Service, episodes: list[Episode], ended: list[Ended]
+) -> None:
+    limits = httpx.Limits(max_connections=CLIENTS)
+    with (
+        httpx.Client(base_url=service.base_url, timeout=90, limits=limits) as client,
+        ThreadPoolExecutor(CLIENTS) as pool,
+    ):
+        at_once = list(pool.map(lambda one: travel(client, one), episodes))
+
+    assert [one.labels for one in at_once] == [one.labels for one in ended]
+    assert max(one.adaptation["timing"]["batch_size"] for one in at_once) > 1
