@@ -170,7 +170,7 @@ def _check_amounts(settings: Settings, order: AdaptOrder, base: Adaptation | Non
 def _step_size(order: AdaptOrder, description: Description) -> float | None:
     if order.step_size is not None and not 0 < np.float32(order.step_size) < np.inf:
         raise refusal("validation", "/step_size", "expected a positive number finite in float32")
-    if not description["inner_loop"].get("learned", False):
+    if not description["inner_loop"]["learned"]:
         return order.step_size or float(description["inner_loop"]["step_size"])
     if order.step_size is not None:
         detail = "this checkpoint learned its step sizes; leave step_size out"

@@ -49,6 +49,7 @@ def publish(chosen: Any, learner: Any, distribution: Any, state: Any, folder: Pa
             "steps": inner.steps,
             "step_size": inner.step_size,
             "normalisation": inner.normalisation,
+            "learned": inner.learned,
         },
         provenance=_provenance(chosen, distribution, state.iteration),
         evaluation=[asdict(measured)],
