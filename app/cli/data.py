@@ -29,7 +29,13 @@ def data_folder(distribution: str, given: Path | None) -> Path | None:
         return given or Path(str(named))
     folder = cache_folder() / "omniglot"
     for name in OMNIGLOT_ARCHIVES:
-        _download(OMNIGLOT_ADDRESS + name, folder / name)
+        try:
+            _download(OMNIGLOT_ADDRESS + name, folder / name)
+        except OSError as error:
+            raise FileNotFoundError(
+                f"{name} cannot be fetched from {OMNIGLOT_ADDRESS}: {error}; give its folder with "
+                "--data or FEWSTEP_OMNIGLOT"
+            ) from error
     return folder
 
 
