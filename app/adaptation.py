@@ -80,6 +80,11 @@ class Outcome:
     timing: dict[str, Any]
 
 
+def example_steps(*, examples: int, steps: int, assess: bool) -> int:
+    """The work of an adaptation: every support example goes through steps + 1 forward passes."""
+    return examples * (steps + 1) * (examples if assess else 1)
+
+
 def new_id(prefix: str = "ad") -> str:
     """``ad_`` and 128 random bits in hex."""
     return f"{prefix}_{secrets.token_hex(16)}"

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from sqlalchemy.exc import IntegrityError
 
-from app.adaptation import Adaptation, CheckpointRef, NewAdaptation
-from app.backends import Backends
+from app.adaptation import Adaptation, CheckpointRef, NewAdaptation, example_steps
+from app.backends import Backends, read_blob
 from app.codec import check_lengths, pack_arrays, unpack_arrays
 from app.db.adaptations import find, find_replay, insert_queued, keep_key
 from app.db.checkpoints import CheckpointRow
@@ -116,6 +116,7 @@ def _prepare(backends: Backends, order: AdaptOrder, adaptation_id: str) -> NewAd
     support = _support(backends, order, description, base)
     query = _query(backends, order, description, support)
     steps = description["inner_loop"]["steps"] if order.steps is None else order.steps
+    _check_work(backends.settings, len(support.x), steps, assess=order.assess)
     return NewAdaptation(
         id=adaptation_id,
         tenant_id=order.tenant_id,
@@ -129,7 +130,7 @@ def _prepare(backends: Backends, order: AdaptOrder, adaptation_id: str) -> NewAd
         support_examples=len(support.x),
         support_digest=_keep(backends, order.tenant_id, {"x": support.x, "y": support.y}),
         query_digest=_keep(backends, order.tenant_id, query) if query else None,
-        batch_key=_batch_key(checkpoint.ref, support, steps),
+        batch_key=_batch_key(checkpoint.ref, support, steps, assess=order.assess),
         name=order.name,
         metadata=order.metadata,
         ttl_seconds=order.ttl_seconds or backends.settings.default_ttl_seconds,
@@ -178,6 +179,14 @@ def _step_size(order: AdaptOrder, description: Description) -> float | None:
     return None
 
 
+def _check_work(settings: Settings, examples: int, steps: int, *, assess: bool) -> None:
+    work = example_steps(examples=examples, steps=steps, assess=assess)
+    if work > settings.max_example_steps:
+        how = "examples × (steps + 1) × examples" if assess else "examples × (steps + 1)"
+        detail = f"expected {how} up to {settings.max_example_steps}, got {work}"
+        raise refusal("budget-exceeded", "/steps", detail)
+
+
 def _support(
     backends: Backends, order: AdaptOrder, description: Description, base: Adaptation | None
 ) -> SupportSet:
@@ -190,7 +199,7 @@ def _support(
 
 def _stored_support(backends: Backends, base: Adaptation) -> SupportSet:
     try:
-        arrays = unpack_arrays(backends.store.get(base.tenant_id, base.support_digest))
+        arrays = unpack_arrays(read_blob(backends, base.tenant_id, base.support_digest))
     except (BlobMissing, BlobDamaged) as error:
         raise ServiceError("damaged", "the support set to extend cannot be read") from error
     return SupportSet(x=arrays["x"], y=arrays["y"], classes=base.classes)
@@ -205,9 +214,9 @@ def _query(
     return read_query(order.query_inputs, order.query_targets, description, support, limits)
 
 
-def _batch_key(ref: CheckpointRef, support: SupportSet, steps: int) -> str:
+def _batch_key(ref: CheckpointRef, support: SupportSet, steps: int, *, assess: bool) -> str:
     """Equal for adaptations that can be stacked: step sizes may differ, the rest may not."""
-    parts = [ref.digest, support.x.shape, support.outputs, steps]
+    parts = [ref.digest, support.x.shape, support.outputs, steps, assess]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

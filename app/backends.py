@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from app.db.engine import open_engine
+from app.errors import ServiceError
 from app.queue import Queue, open_queue
 from app.settings import Settings
-from app.store import BlobStore, open_store
+from app.store import BlobStore, StoreUnavailable, open_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,14 @@ class Backends:
         self.engine.dispose()
         self.queue.celery.close()
         self.queue.redis.close()
+
+
+def read_blob(backends: Backends, tenant_id: str, digest: str) -> bytes:
+    """A blob's bytes, checked. Raises BlobMissing, BlobDamaged; ServiceError ``unavailable``."""
+    try:
+        return backends.store.get(tenant_id, digest)
+    except StoreUnavailable as error:
+        raise ServiceError("unavailable", "the store does not answer", retry_after_s=1) from error
 
 
 def open_backends(settings: Settings) -> Backends:

@@ -1,10 +1,10 @@
 """The adapted model as a file that needs nothing of ours to be used."""
 
 from app.adaptation import Adaptation
-from app.backends import Backends
-from app.errors import ServiceError, refusal
+from app.backends import Backends, read_blob
+from app.errors import refusal
 from app.predicting import check_ended_well, damaged
-from app.store import BlobDamaged, BlobMissing, StoreUnavailable
+from app.store import BlobDamaged, BlobMissing
 
 FORMATS = ("safetensors",)
 
@@ -22,8 +22,6 @@ def adapted_file(backends: Backends, one: Adaptation) -> bytes:
     """
     check_ended_well(one)
     try:
-        return backends.store.get(one.tenant_id, str(one.phi_digest))
+        return read_blob(backends, one.tenant_id, str(one.phi_digest))
     except (BlobMissing, BlobDamaged) as error:
         raise damaged(backends, one) from error
-    except StoreUnavailable as error:
-        raise ServiceError("unavailable", "the store does not answer", retry_after_s=1) from error

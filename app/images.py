@@ -26,6 +26,7 @@ DECODERS: Final = {"image/png": PngImageFile, "image/jpeg": JpegImageFile}
 NAMES: Final = {"image/png": "a PNG", "image/jpeg": "a JPEG"}
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 BASE64URL: Final = str.maketrans("-_", "+/")
+MAX_PNG_CHUNKS: Final = 10_000  # a picture has some dozens; each is walked by Pillow as well
 MAX_JPEG_SCANS: Final = 100  # each scan of a progressive JPEG costs a pass over all its pixels
 
 # What Pillow raises on bytes that are not what they claim to be; anything else is our mistake.
@@ -144,14 +145,17 @@ def _check_png(data: bytes, pointer: str, limits: ImageLimits) -> None:
 def _png_chunks(data: bytes) -> Iterator[bytes]:
     """The type of each chunk up to IEND; an error where the file is cut off or a checksum wrong."""
     view, start, kind = memoryview(data), len(PNG_SIGNATURE), b""
-    while kind != b"IEND":
+    for _ in range(MAX_PNG_CHUNKS):
         length, kind = struct.unpack_from(">I4s", data, start)
         end = start + 8 + length
         (checksum,) = struct.unpack_from(">I", data, end)
         if zlib.crc32(view[start + 4 : end]) != checksum:
             raise ValueError("wrong checksum")
         yield kind
+        if kind == b"IEND":
+            return
         start = end + 4
+    raise ValueError("too many chunks")
 
 
 def _check_scans(data: bytes, media_type: str, pointer: str) -> None:

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from app.adaptation import Adaptation
 from app.adapting import find_adaptation
-from app.backends import Backends
+from app.backends import Backends, read_blob
 from app.codec import check_lengths, read_examples, read_labels, read_values
 from app.db.checkpoints import CheckpointRow
 from app.errors import ServiceError, refusal
 from app.lifecycle import Status
 from app.predictions import class_predictions, value_predictions
 from app.registry import find_checkpoint, parse_reference
-from app.store import BlobDamaged, BlobMissing, StoreUnavailable
+from app.store import BlobDamaged, BlobMissing
 from app.support_sets import check_amount, image_limits, input_spec
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class HotModels:
         self._lock = threading.Lock()
 
     def get(self, backends: Backends, tenant_id: str, digest: str) -> "ServedModel":
-        """The model in this blob. Raises BlobMissing, BlobDamaged, StoreUnavailable."""
+        """The model in this blob. Raises BlobMissing, BlobDamaged, ServiceError."""
         key = (tenant_id, digest)
         with self._lock:
             if key in self._kept:
@@ -74,7 +74,7 @@ class HotModels:
         from models.served import load_served
 
         try:
-            model = load_served(backends.store.get(*key))
+            model = load_served(read_blob(backends, *key))
         except BaseException as error:  # noqa: BLE001 - raised again in every waiting thread
             promise.set_exception(error)
         else:
@@ -130,8 +130,6 @@ def adapted_model(backends: Backends, hot: HotModels, one: Adaptation) -> "Serve
         return hot.get(backends, one.tenant_id, str(one.phi_digest))
     except (BlobMissing, BlobDamaged) as error:
         raise damaged(backends, one) from error
-    except StoreUnavailable as error:
-        raise ServiceError("unavailable", "the store does not answer", retry_after_s=1) from error
 
 
 def damaged(backends: Backends, one: Adaptation) -> ServiceError:
@@ -156,7 +154,8 @@ def _unadapted(backends: Backends, row: CheckpointRow) -> "ServedModel":
     from models.served import serve_theta
 
     try:
-        served = serve_theta(load_checkpoint(backends.store.get(row.ref.tenant_id, row.ref.digest)))
+        data = read_blob(backends, row.ref.tenant_id, row.ref.digest)
+        served = serve_theta(load_checkpoint(data))
     except (BlobMissing, BlobDamaged) as error:
         raise ServiceError("damaged", "the stored checkpoint failed its check") from error
     if served is None:

@@ -97,6 +97,12 @@ class Settings(BaseSettings):
     )
     max_predict_inputs: int = Field(1000, ge=1, description="Most inputs in one prediction.")
     max_steps: int = Field(100, ge=0, description="Most inner steps of one adaptation.")
+    max_example_steps: int = Field(
+        20_000,
+        ge=1,
+        description="Most work of one batch: support examples × (steps + 1), × examples again with"
+        " `assess`. Some 20 s of one core for pictures.",
+    )
     max_image_side_px: int = Field(4096, ge=1, description="Longest side of a picture.")
     max_image_area_px: int = Field(16_000_000, ge=1, description="Most pixels of a picture.")
     default_ttl_seconds: int | None = Field(

@@ -35,6 +35,7 @@ def run_hint(desk: Desk, hint: str | None) -> int:
             worker=desk.name,
             limit=backends.settings.batch_limit,
             lease_s=backends.settings.lease_s,
+            most_example_steps=backends.settings.max_example_steps,
             hint=hint,
         )
         left = next_waiting(connection)

@@ -84,6 +84,7 @@ LIMITS: Final[Example] = {
     "query_examples": 1000,
     "predict_inputs": 1000,
     "steps": 100,
+    "example_steps": 20000,
     "wait_seconds": 60.0,
     "ttl_seconds": 315360000,
     "label_characters": 64,

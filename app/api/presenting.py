@@ -85,6 +85,7 @@ def show_limits(
         query_examples=settings.max_query_examples,
         predict_inputs=settings.max_predict_inputs,
         steps=settings.max_steps,
+        example_steps=settings.max_example_steps,
         wait_seconds=settings.wait_limit_s,
         ttl_seconds=TEN_YEARS_S,
         label_characters=MAX_LABEL_CHARACTERS,

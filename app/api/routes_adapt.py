@@ -5,6 +5,7 @@ import json
 from functools import partial
 from typing import Any
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
@@ -44,6 +45,7 @@ REFUSALS = (
     "ragged-array",
     "shape-mismatch",
     "invalid-image",
+    "budget-exceeded",
     "not-adjustable",
     "idempotency-mismatch",
     "store-full",
@@ -66,14 +68,16 @@ async def adapt(request: Request, tenant: Tenant, here: Here) -> Response:
     prefer = parse_prefer(request.headers.getlist("prefer"))
     key = parse_idempotency_key(request.headers.getlist("idempotency-key"))
     settings = here.backends.settings
-    order = await _read_order(request, here, tenant, key)
+    content, limiter = await _read_content(request, here)
+    order = await run_sync(partial(_order, content, tenant=tenant, key=key), limiter=limiter)
     wait_s = wait_of(prefer, default_s=settings.wait_default_s, limit_s=settings.wait_limit_s)
-    one, replayed = await _place(here, order, wait_s)
+    one, replayed = await _place(here, order, wait_s, limiter)
     applied = preference_applied(prefer, limit_s=settings.wait_limit_s)
     return _answer(one, replayed=replayed, applied=applied)
 
 
-async def _read_order(request: Request, here: Service, tenant: str, key: str | None) -> AdaptOrder:
+async def _read_content(request: Request, here: Service) -> tuple[Any, CapacityLimiter | None]:
+    """The parsed body, and the limiter that work on a body of its size passes."""
     settings = here.backends.settings
     kind = require_media_type(request, "application/json", "multipart/form-data")
     body = await read_body(
@@ -81,12 +85,11 @@ async def _read_order(request: Request, here: Service, tenant: str, key: str | N
         limit_bytes=settings.body_limit_mib * 2**20,
         timeout_s=settings.body_time_limit_s,
     )
+    limiter = here.limiter_for(body)
     if kind == "application/json":
-        content = await run_sync(parse_json, body)
-    else:
-        header = request.headers["content-type"]
-        content = await parse_adapt_form(body, header, max_files=settings.max_support_examples)
-    return await run_sync(partial(_order, content, tenant=tenant, key=key))
+        return await run_sync(parse_json, body, limiter=limiter), limiter
+    header = request.headers["content-type"]
+    return await parse_adapt_form(body, header, max_files=settings.max_support_examples), limiter
 
 
 def _order(content: Any, *, tenant: str, key: str | None) -> AdaptOrder:
@@ -122,10 +125,13 @@ def _fingerprint(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-async def _place(here: Service, order: AdaptOrder, wait_s: float) -> tuple[Adaptation, bool]:
+async def _place(
+    here: Service, order: AdaptOrder, wait_s: float, limiter: CapacityLimiter | None
+) -> tuple[Adaptation, bool]:
     adaptation_id = new_id()
+    place = partial(place_order, here.backends, order, adaptation_id)
     async with here.wake_ups.ended(adaptation_id) as ended:  # listen first, then commit
-        one, replayed = await run_sync(place_order, here.backends, order, adaptation_id)
+        one, replayed = await run_sync(place, limiter=limiter)
         if not replayed:
             return await wait_for_end(here, one, ended, wait_s), False
     return await join_wait(here, one, wait_s), True

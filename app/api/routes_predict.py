@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
@@ -88,7 +89,8 @@ async def predict_in_body(request: Request, tenant: Tenant, here: Here) -> Respo
     require_media_type(request, "application/json")
     limit_bytes = settings.body_limit_mib * 2**20
     body = await read_body(request, limit_bytes=limit_bytes, timeout_s=settings.body_time_limit_s)
-    asked = validate(PredictRequest, await run_sync(parse_json, body))
+    limiter = here.limiter_for(body)
+    asked = validate(PredictRequest, await run_sync(parse_json, body, limiter=limiter))
     order = PredictOrder(
         tenant_id=tenant,
         adaptation=None if asked.adaptation is None else read_adaptation_id(asked.adaptation),
@@ -97,11 +99,13 @@ async def predict_in_body(request: Request, tenant: Tenant, here: Here) -> Respo
         targets=asked.targets,
         top_k=asked.top_k,
     )
-    return await _answer(here, order)
+    return await _answer(here, order, limiter)
 
 
-async def _answer(here: Service, order: PredictOrder) -> Response:
-    answer = await run_sync(predict, here.backends, here.hot, order)
+async def _answer(
+    here: Service, order: PredictOrder, limiter: CapacityLimiter | None = None
+) -> Response:
+    answer = await run_sync(predict, here.backends, here.hot, order, limiter=limiter)
     return json_answer(show_prediction(answer))
 
 

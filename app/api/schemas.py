@@ -267,6 +267,9 @@ class Limits(BaseModel):
     query_examples: int
     predict_inputs: int
     steps: int
+    example_steps: int = Field(
+        description="Most support examples × (steps + 1); with assess × examples again."
+    )
     wait_seconds: float
     ttl_seconds: int
     label_characters: int

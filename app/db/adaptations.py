@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, case, insert, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from app.adaptation import Adaptation, CheckpointRef, NewAdaptation, Outcome
+from app.adaptation import Adaptation, CheckpointRef, NewAdaptation, Outcome, example_steps
 from app.db.engine import now_s
 from app.db.events import record
 from app.db.tables import adaptations as t
@@ -58,7 +58,13 @@ def find(connection: Connection, tenant_id: str, adaptation_id: str) -> Adaptati
 
 
 def claim(
-    connection: Connection, *, worker: str, limit: int, lease_s: float, hint: str | None = None
+    connection: Connection,
+    *,
+    worker: str,
+    limit: int,
+    lease_s: float,
+    most_example_steps: int,
+    hint: str | None = None,
 ) -> list[Adaptation]:
     """Makes *running*, for this worker, the hinted or oldest waiting row and up to ``limit`` of
     its like.
@@ -68,6 +74,8 @@ def claim(
     first = connection.execute(_waiting(hint)).one_or_none()
     if first is None:
         return []
+    work = example_steps(examples=first.support_examples, steps=first.steps, assess=first.assess)
+    limit = max(1, min(limit, most_example_steps // max(1, work)))
     like = t.c.id == first.id if first.alone else t.c.batch_key == first.batch_key
     ready = and_(t.c.status == Status.QUEUED, like)
     ready = ready if first.alone else and_(ready, t.c.alone.is_(False))
@@ -196,7 +204,8 @@ def replace_phi(connection: Connection, one: Adaptation, phi_digest: str) -> Non
 
 def _waiting(hint: str | None) -> Select[Any]:
     """The hinted row if it still waits, before all others the oldest."""
-    query = select(t.c.id, t.c.batch_key, t.c.alone).where(t.c.status == Status.QUEUED)
+    columns = (t.c.id, t.c.batch_key, t.c.alone, t.c.support_examples, t.c.steps, t.c.assess)
+    query = select(*columns).where(t.c.status == Status.QUEUED)
     order: list[ColumnElement[Any]] = [t.c.queued_at]
     if hint is not None:
         order.insert(0, case((t.c.id == hint, 0), else_=1))

@@ -52,7 +52,14 @@ def queue(engine: Engine, number: int = 1, **changes: Any) -> list[str]:
 def claimed(engine: Engine, *, worker: str = "w", limit: int = 32, **more: Any) -> list[Adaptation]:
     """What one claim in a transaction of its own gives."""
     with writing(engine) as connection:
-        return claim(connection, worker=worker, limit=limit, lease_s=LEASE_S, **more)
+        return claim(
+            connection,
+            worker=worker,
+            limit=limit,
+            lease_s=LEASE_S,
+            most_example_steps=20_000,
+            **more,
+        )
 
 
 def recovered(engine: Engine) -> list[str]:

@@ -22,7 +22,7 @@ LEASE_S, HEARTBEAT_S = 1.0, 0.1
 def held_by(desk: Desk) -> list[Adaptation]:
     place(desk)
     with writing(desk.backends.engine) as connection:
-        return claim(connection, worker="w", limit=32, lease_s=LEASE_S)
+        return claim(connection, worker="w", limit=32, lease_s=LEASE_S, most_example_steps=20_000)
 
 
 def recovered(desk: Desk) -> list[str]:
@@ -46,7 +46,7 @@ def lease_until(desk: Desk) -> float:
 
 
 def test_leases_outlast_their_length_while_the_work_moves(open_desk: OpenDesk) -> None:
-    desk = open_desk(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S)
+    desk = open_desk(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S, most_example_steps=20_000)
     held = held_by(desk)
     first = lease_until(desk)
 
@@ -64,7 +64,7 @@ def test_leases_of_stalled_work_run_out(
     open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker.leases, "STALLED_S", 0.3)
-    desk = open_desk(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S)
+    desk = open_desk(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S, most_example_steps=20_000)
     held = held_by(desk)
 
     with keeping_leases(desk.backends, held):
@@ -74,7 +74,7 @@ def test_leases_of_stalled_work_run_out(
 
 
 def test_nothing_is_renewed_after_the_work(open_desk: OpenDesk) -> None:
-    desk = open_desk(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S)
+    desk = open_desk(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S, most_example_steps=20_000)
     held = held_by(desk)
     with keeping_leases(desk.backends, held):
         pass
@@ -85,7 +85,7 @@ def test_nothing_is_renewed_after_the_work(open_desk: OpenDesk) -> None:
 def test_a_database_that_is_away_for_a_while_ends_no_heartbeat(
     open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = open_desk(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S)
+    desk = open_desk(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S, most_example_steps=20_000)
     held = held_by(desk)
     real, away = worker.leases.extend_leases, [3]
 

@@ -36,7 +36,7 @@ def messages(desk: Desk) -> list[bytes]:
 def test_a_lost_workers_row_runs_again_after_one_round(desk: Desk) -> None:
     mine = place(desk)
     with writing(desk.backends.engine) as connection:
-        claim(connection, worker="lost", limit=1, lease_s=60)
+        claim(connection, worker="lost", limit=1, lease_s=60, most_example_steps=20_000)
     change(desk, "UPDATE adaptations SET lease_until = lease_until - 3600")
     forget_messages(desk)
 
@@ -72,7 +72,7 @@ def test_a_fresh_row_is_left_to_its_own_message(open_desk: OpenDesk) -> None:
 def test_who_waits_for_a_poisoned_row_is_woken_by_its_failure(desk: Desk, redis_url: str) -> None:
     mine = place(desk)
     with writing(desk.backends.engine) as connection:
-        claim(connection, worker="lost", limit=1, lease_s=60)
+        claim(connection, worker="lost", limit=1, lease_s=60, most_example_steps=20_000)
     change(desk, "UPDATE adaptations SET lease_until = 0, attempts_alone = 3")
 
     with Redis.from_url(redis_url) as client, client.pubsub() as ears:
