@@ -123,7 +123,7 @@ def main() -> None:
         adaptation = adapt_to(supports, service, arguments.checkpoint)
         guesses = [guess(picture, service, adaptation["id"]) for picture in queries]
     losses = adaptation["metrics"]["support_loss"]
-    print(f"{adaptation['id']}  support loss " + " -> ".join(f"{loss:.3f}" for loss in losses))
+    print(f"{adaptation['id']}  support loss " + " -> ".join(f"{loss:.4f}" for loss in losses))
     print_table(guesses)
     plot(supports, guesses, losses, Path(arguments.out))
     print(f"wrote {arguments.out}")
