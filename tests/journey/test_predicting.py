@@ -61,10 +61,10 @@ def test_predicting_at_once_for_two_adaptations_mixes_nothing(client: httpx.Clie
         return bool(np.allclose(value, expected[one["id"]], atol=1e-5))
 
     with ThreadPoolExecutor(8) as pool:
-        same = list(pool.map(ask, range(64)))
+        same = list(pool.map(ask, range(200)))
 
     assert not np.allclose(*expected.values(), atol=0.1)
-    assert all(same)
+    assert same.count(False) == 0
 
 
 def test_an_input_in_a_url_may_repeat_and_come_as_base64url(client: httpx.Client) -> None:

@@ -89,6 +89,11 @@ BODIES = {
     "beyond float32": (supported([1e308], [1.0]), 422, "validation"),
     "wrong steps": (sine(steps=SECRET), 422, "validation"),
     "too many steps": (sine(steps=10**9), 422, "validation"),
+    "too much work": (
+        supported([0.0] * 600, [0.0] * 600) | {"steps": 100},
+        422,
+        "budget-exceeded",
+    ),
     "steps as text": (sine(steps="3"), 422, "validation"),
     "no step": (sine(step_size=0), 422, "validation"),
     "long name": (sine(name=SECRET * 1000), 422, "validation"),

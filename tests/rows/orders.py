@@ -49,17 +49,11 @@ def queue(engine: Engine, number: int = 1, **changes: Any) -> list[str]:
     return ids
 
 
-def claimed(engine: Engine, *, worker: str = "w", limit: int = 32, **more: Any) -> list[Adaptation]:
+def claimed(engine: Engine, *, worker: str = "w", **more: Any) -> list[Adaptation]:
     """What one claim in a transaction of its own gives."""
+    options = {"limit": 32, "lease_s": LEASE_S, "most_example_steps": 20_000} | more
     with writing(engine) as connection:
-        return claim(
-            connection,
-            worker=worker,
-            limit=limit,
-            lease_s=LEASE_S,
-            most_example_steps=20_000,
-            **more,
-        )
+        return claim(connection, worker=worker, **options)
 
 
 def recovered(engine: Engine) -> list[str]:

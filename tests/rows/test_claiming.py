@@ -41,6 +41,14 @@ def test_claim_takes_no_more_than_its_limit_and_the_oldest_first(engine: Engine)
     assert batches == [ids[:3], ids[3:6], ids[6:], []]
 
 
+def test_claim_takes_no_more_work_than_one_batch_may_be(engine: Engine) -> None:
+    queue(engine, 5, support_examples=20, steps=9)  # 20 × (9 + 1) = 200 each
+
+    sizes = [len(claimed(engine, most_example_steps=most)) for most in (650, 150, 10_000)]
+
+    assert sizes == [3, 1, 1]  # one row is always taken, however heavy
+
+
 def test_second_claim_finds_nothing(engine: Engine) -> None:
     queue(engine, 2)
 
