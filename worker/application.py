@@ -28,6 +28,8 @@ settings = load_settings()
 app = build_celery(settings)
 _desk: list["Desk"] = []  # the one desk of this process, from worker_process_init on
 _stop_sweeping: list[threading.Event] = []
+_alive: list[threading.Thread] = []
+_leaving = threading.Event()
 
 
 @app.task(name=ADAPT_TASK)  # type: ignore[untyped-decorator]
@@ -64,7 +66,8 @@ def _sit_down(**_: Any) -> None:
     except Exception:  # a child that cannot work must not take hints; Celery starts another
         log.exception("worker cannot start")
         os._exit(1)
-    threading.Thread(target=partial(_live, _desk[0]), name="alive", daemon=True).start()
+    _alive.append(threading.Thread(target=partial(_live, _desk[0]), name="alive", daemon=True))
+    _alive[0].start()
 
 
 def _open_warm_desk() -> "Desk":
@@ -81,6 +84,9 @@ def _open_warm_desk() -> "Desk":
 
 @signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
 def _stand_up(**_: Any) -> None:
+    _leaving.set()
+    for thread in _alive:
+        thread.join(timeout=settings.heartbeat_s)  # or it would announce what is withdrawn
     for desk in _desk:
         with writing(desk.backends.engine) as connection:
             withdraw(connection, desk.name)
@@ -88,11 +94,10 @@ def _stand_up(**_: Any) -> None:
 
 def _live(desk: "Desk") -> None:
     """Says every other second that this process lives."""
-    wait = threading.Event()
-    while True:
+    while not _leaving.is_set():
         try:
             with writing(desk.backends.engine) as connection:
                 announce(connection, desk.name, host=desk.host, device=desk.device.type)
         except (SQLAlchemyError, ServiceError) as error:
             log.warning("not announced: %s", type(error).__name__)
-        wait.wait(settings.heartbeat_s)
+        _leaving.wait(settings.heartbeat_s)
