@@ -69,15 +69,18 @@ def name_layers(network: nn.Module) -> nn.Module:
 
 
 def forward(
-    network: nn.Module, params: Params, x: Tensor, statistics: Statistics | None = None
+    network: nn.Module, params: Params | None, x: Tensor, statistics: Statistics | None = None
 ) -> tuple[Tensor, Statistics]:
     """The network's output for x under ``params``, and the statistics that normalised it.
 
-    x: (B, …). ``statistics`` None: those of x itself, differentiable in params and x.
+    x: (B, …). ``statistics`` None: those of x itself, differentiable in params and x. ``params``
+    None: the network's own; only then may threads share the network, for a substitution swaps its
+    parameters in place and back.
     """
     current = _Forward(given=statistics)
     token = _CURRENT.set(current)
     try:
-        return functional_call(network, params, (x,)), current.used
+        output = network(x) if params is None else functional_call(network, params, (x,))
+        return output, current.used
     finally:
         _CURRENT.reset(token)

@@ -6,28 +6,34 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from models.adapted_file import AdaptedFile, load_adapted
 from models.checkpoint import Checkpoint
-from models.heads import Head
-from models.inner_loop import Adapted, Learner, predict
+from models.heads import BIAS, WEIGHT, apply_head
 from models.networks import build_network
-from models.normalisation import EpisodeNorm
+from models.normalisation import EpisodeNorm, Params, Statistics, forward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedModel:
-    """description: as in the adapted model's file; bytes: of its tensors."""
+    """φ in a network of its own, so that threads may predict with it at once.
 
-    learner: Learner
-    adapted: Adapted
+    head and statistics: tensors by name; description: as in the adapted model's file; bytes: of all
+    tensors.
+    """
+
+    network: nn.Module
+    head: Params
+    statistics: Statistics
     description: dict[str, Any]
     bytes: int
 
     def predict(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """(Q, …) inputs -> (Q, outputs) scores or values; each depends on its own input alone."""
         with torch.no_grad():
-            outputs = predict(self.learner, self.adapted, torch.from_numpy(x))
+            features, _ = forward(self.network, None, torch.from_numpy(x), self.statistics)
+            outputs = apply_head(self.head, features)
         return np.asarray(outputs.numpy(), dtype=np.float32)
 
 
@@ -62,17 +68,14 @@ def _served(file: AdaptedFile) -> ServedModel:
     about = file.description
     config = {key: value for key, value in about["network"].items() if key != "name"}
     network = build_network(about["network"]["name"], config).requires_grad_(False)
-    learner = Learner(
-        network=network,
-        head=Head(kind=about["head"]["kind"], outputs=about["outputs"]),
-        task=about["task"],
-        normalisation=about["normalisation"],
-    )
-    adapted = Adapted(params=file.params, statistics=file.statistics, losses=torch.empty(0))
+    head = {name: value for name, value in file.params.items() if name in (WEIGHT, BIAS)}
+    body = {name: value for name, value in file.params.items() if name not in head}
+    network.load_state_dict(body, strict=True)
     tensors = (*file.params.values(), *file.statistics.values())
     return ServedModel(
-        learner=learner,
-        adapted=adapted,
+        network=network,
+        head=head,
+        statistics=file.statistics,
         description=about,
         bytes=sum(tensor.nbytes for tensor in tensors),
     )
