@@ -8,9 +8,10 @@ import base64
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
+from threading import BoundedSemaphore
 from typing import Any, Final
 
 import numpy as np
@@ -26,6 +27,8 @@ DECODERS: Final = {"image/png": PngImageFile, "image/jpeg": JpegImageFile}
 NAMES: Final = {"image/png": "a PNG", "image/jpeg": "a JPEG"}
 PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 BASE64URL: Final = str.maketrans("-_", "+/")
+LARGE_PX: Final = 1_000_000
+_DECODING_LARGE: Final = BoundedSemaphore(2)  # 16 megapixels take 260 MB on their way, from 2 kB
 MAX_PNG_CHUNKS: Final = 10_000  # a picture has some dozens; each is walked by Pillow as well
 MAX_JPEG_SCANS: Final = 100  # each scan of a progressive JPEG costs a pass over all its pixels
 
@@ -81,7 +84,9 @@ def read_picture(
     Raises ServiceError: unsupported-media-type, image-too-large or invalid-image.
     """
     with _opened(data, media_type, pointer, limits) as picture:
-        return input_from_picture(picture, spec)
+        width, height = picture.size
+        with _DECODING_LARGE if width * height > LARGE_PX else nullcontext():
+            return input_from_picture(picture, spec)
 
 
 @contextmanager
