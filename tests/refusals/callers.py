@@ -107,7 +107,14 @@ CALLERS = [
         lambda w: [hosted(host) for host in ("[", "[::1", "127.0.0.1]", "", "x/127.0.0.1")],
     ),
     refused(
-        "beyond-mount",
+        "beyond-static",
+        405,
+        "method-not-allowed",
+        lambda w: [Call(path="/static-offline-docs/swagger-ui.css")],
+        then=allows("GET, HEAD"),
+    ),
+    refused(
+        "beyond-pages",
         405,
         "method-not-allowed",
         lambda w: [Call(path="/docs"), Call(path="/"), Call(path="/livez")],
