@@ -22,15 +22,16 @@ def json_answer(
     )
 
 
-def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a route that can refuse with these codes, and with those of every
-    route.
+def problems(*codes: str, public: bool = False) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a route that can refuse with these codes, and with those of every route.
+
+    public: without a key, so that no key can be wrong.
     """
     by_status: dict[int | str, list[str]] = {}
-    for code in (*codes, "bad-request", "unauthenticated", "unavailable"):
+    for code in (*codes, *(() if public else ("bad-request", "unauthenticated", "unavailable"))):
         by_status.setdefault(PROBLEMS[code][0], []).append(code)
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
         status: {"description": ", ".join(f"`{code}`" for code in listed), "content": content}
-        for status, listed in by_status.items()
+        for status, listed in (by_status | {"default": ["internal"]}).items()
     }

@@ -76,6 +76,12 @@ CHECKPOINT: Final[Example] = {
     "provenance": {"command": "fewstep train omniglot-5way-1shot", "seed": 0},
     "created_at": "2026-11-23T10:00:00Z",
 }
+CHECKPOINTS: Final[Example] = {
+    "object": "list",
+    "data": [CHECKPOINT],
+    "has_more": False,
+    "next": None,
+}
 LIMITS: Final[Example] = {
     "object": "limits",
     "body_bytes": 16777216,

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
+from app.api import schemas as models
 from app.api.schemas import AdaptRequest, PredictRequest, Problem
 
 FORM = {
@@ -50,7 +51,27 @@ def _build(app: FastAPI) -> dict[str, Any]:
     scheme = {"type": "http", "scheme": "bearer", "description": "A key, where keys are in use."}
     document["components"]["securitySchemes"] = {"key": scheme}
     document["security"] = [{"key": []}, {}]
+    _drop_framework_errors(document)
+    _restore_examples(schemas)
     return document
+
+
+def _restore_examples(components: dict[str, Any]) -> None:
+    """FastAPI leaves every null out, also in the examples, where it is part of the answer."""
+    for name, schema in components.items():
+        extra = getattr(models, name).model_config.get("json_schema_extra", {})
+        schema["example"] = extra["example"]
+
+
+def _drop_framework_errors(document: dict[str, Any]) -> None:
+    """FastAPI documents a 422 of its own form, which no route of ours ever gives."""
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            answer = operation["responses"].get("422", {})
+            if "application/json" in answer.get("content", {}):
+                del operation["responses"]["422"]
 
 
 def _content(schemas: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from app.api.access import Tenant
 from app.api.answers import json_answer, problems
 from app.api.presenting import show_checkpoint
 from app.api.queries import read_query
-from app.api.schemas import CheckpointResource, Page
+from app.api.schemas import CheckpointPage, CheckpointResource
 from app.api.service import Here
 from app.errors import ServiceError
 from app.registry import REFERENCE, find_checkpoint, list_checkpoints, parse_reference
@@ -17,7 +17,7 @@ router = APIRouter(tags=["checkpoints"])
 
 @router.get(
     "/checkpoints",
-    response_model=Page[CheckpointResource],
+    response_model=CheckpointPage,
     responses=problems("validation"),
 )
 async def read_checkpoints(request: Request, tenant: Tenant, here: Here) -> Response:
@@ -25,7 +25,7 @@ async def read_checkpoints(request: Request, tenant: Tenant, here: Here) -> Resp
     read_query(request)
     rows = await run_sync(list_checkpoints, here.backends.engine, tenant)
     data = [show_checkpoint(row) for row in rows]
-    return json_answer(Page[CheckpointResource](data=data, has_more=False, next=None))
+    return json_answer(CheckpointPage(data=data, has_more=False, next=None))
 
 
 @router.get(

@@ -1,5 +1,7 @@
 """The service about itself: alive, ready, its limits, its problems."""
 
+from typing import Any
+
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
@@ -19,13 +21,26 @@ from app.registry import list_checkpoints
 router = APIRouter(tags=["service"])
 
 
-@router.get("/livez", response_class=JSONResponse)
+PUBLIC: dict[str, Any] = {"security": []}
+
+
+@router.get(
+    "/livez",
+    response_class=JSONResponse,
+    responses=problems(public=True),
+    openapi_extra=PUBLIC,
+)
 async def alive() -> Response:
     """This process answers."""
     return JSONResponse({"status": "alive"}, headers=HEADERS)
 
 
-@router.get("/readyz", response_class=JSONResponse, responses=problems())
+@router.get(
+    "/readyz",
+    response_class=JSONResponse,
+    responses=problems("unavailable", public=True),
+    openapi_extra=PUBLIC,
+)
 async def ready(here: Here) -> Response:
     """Database, broker and a live worker are there; else 503 with the part that is missing."""
     missing = await run_sync(_missing_part, here.backends)
@@ -41,7 +56,12 @@ async def read_limits(request: Request, tenant: Tenant, here: Here) -> Response:
     return json_answer(await run_sync(_limits, here.backends, tenant))
 
 
-@router.get("/problems/{code}", response_class=JSONResponse, responses=problems("not-found"))
+@router.get(
+    "/problems/{code}",
+    response_class=JSONResponse,
+    responses=problems("not-found", public=True),
+    openapi_extra=PUBLIC,
+)
 async def read_problem(code: str) -> Response:
     """What a problem's `type` means."""
     if code not in PROBLEMS:

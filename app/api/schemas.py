@@ -310,3 +310,9 @@ class Page(BaseModel, Generic[Item]):
     data: list[Item]
     has_more: bool
     next: str | None
+
+
+class CheckpointPage(Page[CheckpointResource]):
+    """Checkpoints by name, newest version first."""
+
+    model_config = _example(examples.CHECKPOINTS)
