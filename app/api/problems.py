@@ -102,7 +102,8 @@ def _refused_by_framework(request: Request, error: HTTPException) -> ServiceErro
 def _methods(request: Request) -> str:
     """All methods that this path has, in whichever route; the framework names those of one."""
     routes = [r for r in request.app.routes if r.matches(request.scope)[0] != Match.NONE]
-    return ", ".join(sorted({m for route in routes for m in getattr(route, "methods", FILES)}))
+    methods = {method for route in routes for method in getattr(route, "methods", ())}
+    return ", ".join(sorted(methods or FILES))
 
 
 def _body(error: ServiceError) -> bytes:

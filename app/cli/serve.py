@@ -3,6 +3,7 @@
 The process of the API is the supervisor of the others: the embedded Valkey server and the worker.
 """
 
+import ctypes
 import ipaddress
 import logging
 import os
@@ -29,6 +30,8 @@ REQUESTS_GRACE_S: Final = 8
 WORKER_GRACE_S: Final = 10.0
 VALKEY_GRACE_S: Final = 4.0
 VALKEY_READY_WITHIN_S: Final = 30.0
+
+M_MMAP_THRESHOLD: Final = -3  # mallopt(3)
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -165,11 +168,21 @@ def _threads_shared_out(settings: Settings) -> Settings:
     return settings.model_copy(update={"torch_threads": max(1, cores // 2)})
 
 
+def _give_large_blocks_back() -> None:
+    """Has glibc map blocks from 1 MB on by themselves, so that freed pictures leave the process.
+
+    Six requests of small files with large pictures left it at 1.8 GB, now at 0.3 GB.
+    """
+    with suppress(OSError, AttributeError):  # another C library has its own ways
+        ctypes.CDLL("libc.so.6").mallopt(M_MMAP_THRESHOLD, 2**20)
+
+
 def _serve_http(settings: Settings, listening: socket.socket) -> None:
     import uvicorn
 
     from app.api.application import create_app
 
+    _give_large_blocks_back()
     config = uvicorn.Config(
         create_app(settings),
         log_config=None,

@@ -26,10 +26,6 @@ def test_the_ground_floor_loads_neither_torch_nor_fastapi() -> None:
     assert loaded_by(*GROUND).isdisjoint({"torch", "fastapi", "starlette", "uvicorn"})
 
 
-def test_the_parent_of_the_worker_loads_no_torch_and_no_web() -> None:
-    assert loaded_by("worker.application").isdisjoint({"torch", "fastapi", "starlette", "uvicorn"})
-
-
 @pytest.mark.parametrize("module", ["app.cli.guard", "app.settings", "app.store"])
 def test_what_must_start_fast_loads_no_numpy_and_no_database(module: str) -> None:
     assert loaded_by(module).isdisjoint({"numpy", "torch", "sqlalchemy", "celery", "obstore"})
