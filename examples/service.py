@@ -13,7 +13,8 @@ UNFINISHED = {"queued", "running"}
 def parser(docstring: str | None, *, out: str) -> argparse.ArgumentParser:
     """The options that every example has: --url and --out; the docstring's first line as help."""
     options = argparse.ArgumentParser(description=(docstring or "").partition("\n")[0])
-    options.add_argument("--url", default="http://127.0.0.1:8000", help="where Fewstep answers")
+    here = f"http://127.0.0.1:{os.environ.get('FEWSTEP_PORT', '8000')}"
+    options.add_argument("--url", default=here, help="where Fewstep answers")
     options.add_argument("--out", default=out, help="the picture to write (default: %(default)s)")
     return options
 
@@ -41,7 +42,7 @@ def send(service: httpx.Client, verb: str, path: str, **content: Any) -> Json:
         response = service.request(verb, path, **content)
     except httpx.ConnectError:
         raise SystemExit(
-            f"nothing answers at {service.base_url}; start it with: make serve"
+            f"nothing answers at {service.base_url}; start it with: make serve, or name it with --url"
         ) from None
     if response.is_error:
         raise SystemExit(f"{response.status_code} on {verb} {path}: {response.text}")

@@ -48,9 +48,11 @@ def _build(app: FastAPI) -> dict[str, Any]:
     _content(schemas, Problem)
     document["paths"]["/adapt"]["post"]["requestBody"] = {"required": True, "content": adapt}
     document["paths"]["/predict"]["post"]["requestBody"] = {"required": True, "content": predict}
-    scheme = {"type": "http", "scheme": "bearer", "description": "A key, where keys are in use."}
-    document["components"]["securitySchemes"] = {"key": scheme}
-    document["security"] = [{"key": []}, {}]
+    document["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "A key, where any exists."},
+        "basic": {"type": "http", "scheme": "basic", "description": "The key as password."},
+    }
+    document["security"] = [{"bearer": []}, {"basic": []}, {}]
     _drop_framework_errors(document)
     _restore_examples(schemas)
     return document

@@ -51,12 +51,29 @@ REFUSALS = (
     "store-full",
 )
 
+HEADERS = [
+    {
+        "name": "Prefer",
+        "in": "header",
+        "description": "`wait=N`: seconds to wait for the result; `respond-async`: not at all.",
+        "schema": {"type": "string"},
+        "example": "wait=10",
+    },
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Makes retrying safe: the same key leads to the adaptation it first made.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    },
+]
+
 
 @router.post(
     "/adapt",
     status_code=201,
     response_model=Resource,
     responses={202: {"model": Resource, "description": "Not ended yet"}, **problems(*REFUSALS)},
+    openapi_extra={"parameters": HEADERS},
 )
 async def adapt(request: Request, tenant: Tenant, here: Here) -> Response:
     """Moves a checkpoint's parameters on a few labelled examples and answers with the adaptation.
