@@ -107,7 +107,8 @@ def plot(supports: dict[str, Path], guesses: list[Guess], losses: list[float], o
 def plot_losses(axes: Axes, losses: list[float]) -> None:
     """The support loss before the first step and after each."""
     axes.plot(range(len(losses)), losses, marker="o", color="#0969da")
-    axes.set(xlabel="inner step", ylabel="support loss (mean cross-entropy)", ylim=(0, 1.1 * max(losses)))
+    axes.set(xlabel="inner step", ylabel="support loss (mean cross-entropy)")
+    axes.set_ylim(0, 1.1 * max(losses))
     axes.set_title("a few gradient steps", fontsize=10)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)

@@ -42,7 +42,7 @@ def send(service: httpx.Client, verb: str, path: str, **content: Any) -> Json:
         response = service.request(verb, path, **content)
     except httpx.ConnectError:
         raise SystemExit(
-            f"nothing answers at {service.base_url}; start it with: make serve, or name it with --url"
+            f"nothing answers at {service.base_url}; start it with: make serve, or give its --url"
         ) from None
     if response.is_error:
         raise SystemExit(f"{response.status_code} on {verb} {path}: {response.text}")
