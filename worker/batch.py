@@ -43,7 +43,8 @@ def run_hint(desk: Desk, hint: str | None) -> int:
         backends.queue.hint(left)  # another worker's, or this one's next
     if held:
         with keeping_leases(backends, held) as progress:
-            _finish(desk, held, run_batch(desk, held, progress))
+            results = run_batch(desk, held, progress)
+        _finish(desk, held, results)  # the heartbeat has ended: both lock the batch's rows
     return len(held)
 
 

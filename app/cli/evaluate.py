@@ -40,7 +40,7 @@ def evaluate(
     shape = EpisodeShape(
         way=way or usual["way"], shot=shot or usual["shot"], query=query or usual["query"]
     )
-    with Progress(console=Console(stderr=True)) as bar:
+    with in_one_line(ValueError), Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task(f"{episodes} test episodes", total=episodes)
         measured = measure(
             loaded.learner,

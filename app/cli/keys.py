@@ -1,14 +1,20 @@
 """``fewstep keys``: create, list and revoke API keys."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from sqlalchemy import Engine
 
-from app.db.engine import open_engine, writing
-from app.db.keys import create_key, list_keys, revoke_key
-from app.db.migrating import migrate
+from app.cli.complaining import in_one_line
+from app.db.engine import reading, writing
+from app.db.keys import NAME_CHARACTERS, KeyRow, create_key, list_keys, revoke_key
+from app.db.migrating import migrated
 from app.db.tenants import DEFAULT
+from app.errors import ServiceError
 from app.settings import load_settings
 
 keys = typer.Typer(
@@ -23,12 +29,14 @@ def create(
     days: Annotated[int | None, typer.Option(min=1, help="How long it lives.")] = None,
 ) -> None:
     """Creates a key and prints it, this once; only its hash is kept."""
-    if not tenant.replace("_", "a").isalnum() or tenant != tenant.lower() or len(tenant) > 40:
-        raise typer.BadParameter("expected up to 40 of a-z, 0-9 and _", param_hint="--tenant")
-    url = load_settings().effective_database_url
-    migrate(url)
+    if not re.fullmatch("[a-z0-9_]{1,40}", tenant):
+        raise typer.BadParameter("expected 1 to 40 of a-z, 0-9 and _", param_hint="--tenant")
+    if len(name) > NAME_CHARACTERS:
+        raise typer.BadParameter(
+            f"expected up to {NAME_CHARACTERS} characters", param_hint="--name"
+        )
     lifetime_s = None if days is None else days * 86_400.0
-    with writing(open_engine(url)) as connection:
+    with _database() as engine, writing(engine) as connection:
         secret = create_key(connection, tenant_id=tenant, name=name, lifetime_s=lifetime_s)
     typer.echo("Keep it now, it is not shown again:", err=True)
     typer.echo(secret)
@@ -37,22 +45,31 @@ def create(
 @keys.command("list")
 def show() -> None:
     """Lists the keys without their secrets."""
-    with writing(open_engine(load_settings().effective_database_url)) as connection:
+    with _database() as engine, reading(engine) as connection:
         rows = list_keys(connection)
     for row in rows:
-        state = "revoked" if row.revoked_at else "live"
-        typer.echo(f"{row.id}  {row.tenant_id}  {state}  since {_day(row.created_at)}  {row.name}")
+        since = datetime.fromtimestamp(row.created_at, UTC).strftime("%Y-%m-%d")
+        typer.echo(f"{row.id}  {row.tenant_id}  {_state(row)}  since {since}  {row.name}")
 
 
 @keys.command("revoke")
 def revoke(key_id: Annotated[str, typer.Argument(help="key_…, as listed.")]) -> None:
     """Ends a key at once."""
-    with writing(open_engine(load_settings().effective_database_url)) as connection:
+    with _database() as engine, writing(engine) as connection:
         found = revoke_key(connection, key_id)
     if not found:
         typer.echo("fewstep: there is no live key of this id", err=True)
         raise typer.Exit(1)
 
 
-def _day(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+@contextmanager
+def _database() -> Iterator[Engine]:
+    url = load_settings().effective_database_url
+    with in_one_line(ServiceError), migrated(url) as engine:
+        yield engine
+
+
+def _state(row: KeyRow) -> str:
+    if row.revoked_at is not None:
+        return "revoked"
+    return "expired" if row.is_expired else "live"

@@ -4,6 +4,7 @@ import socket
 
 import typer
 
+from app.cli.complaining import in_one_line
 from app.cli.preparing import prepare
 from app.db.engine import open_engine, reading
 from app.db.workers import live_workers
@@ -15,11 +16,8 @@ def migrate() -> None:
     """Brings the database to the newest schema and installs the shipped checkpoints and first
     key.
     """
-    try:
+    with in_one_line(ValueError, ServiceError):
         prepare(load_settings())
-    except ValueError as error:
-        typer.echo(f"fewstep: {error}", err=True)
-        raise typer.Exit(2) from None
 
 
 def worker_health() -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from app.db.engine import open_engine
 from app.db.keys import any_key, ensure_bootstrap_key
-from app.db.migrating import migrate
+from app.db.migrating import migrated
 from app.registry import install_shipped
 from app.settings import Settings
 from app.store import open_store
@@ -18,8 +18,7 @@ def prepare(settings: Settings) -> None:
 
     Doing it again, or several at once, changes nothing. Raises ValueError for a weak key.
     """
-    migrate(settings.effective_database_url)
-    with _engine(settings) as engine:
+    with migrated(settings.effective_database_url) as engine:
         install_shipped(engine, open_store(settings.effective_store_url))
         if settings.bootstrap_key is not None:
             ensure_bootstrap_key(engine, settings.bootstrap_key.get_secret_value())

@@ -81,19 +81,20 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
     Raises ServiceError ``unavailable`` where the database does not answer.
     """
-    with _available(), engine.execution_options(writes=True).begin() as connection:
+    with available(), engine.execution_options(writes=True).begin() as connection:
         yield connection
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """One transaction that only reads. Raises ServiceError ``unavailable`` like ``writing``."""
-    with _available(), engine.begin() as connection:
+    with available(), engine.begin() as connection:
         yield connection
 
 
 @contextmanager
-def _available() -> Iterator[None]:
+def available() -> Iterator[None]:
+    """A database that does not answer is a ServiceError ``unavailable`` in the block."""
     try:
         yield
     except (OperationalError, PoolTimeout) as error:

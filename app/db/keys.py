@@ -7,7 +7,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, insert, or_, select, update
+from sqlalchemy import Connection, Engine, false, func, insert, or_, select, update
 
 from app.adaptation import new_id
 from app.db.engine import now_s, reading, writing
@@ -15,6 +15,7 @@ from app.db.tables import api_keys as t
 from app.db.tenants import DEFAULT, ensure_tenant
 
 PREFIX, LEAST_CHARACTERS = "fs_", 32
+NAME_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class KeyRow:
     created_at: float
     expires_at: float | None
     revoked_at: float | None
+    is_expired: bool
 
 
 def create_key(
@@ -74,10 +76,9 @@ def tenant_of(connection: Connection, secret: str) -> str | None:
 def list_keys(connection: Connection) -> list[KeyRow]:
     """All keys, oldest first."""
     columns = (t.c.id, t.c.tenant_id, t.c.name, t.c.created_at, t.c.expires_at, t.c.revoked_at)
-    return [
-        KeyRow(**row._mapping)
-        for row in connection.execute(select(*columns).order_by(t.c.created_at))
-    ]
+    is_expired = func.coalesce(t.c.expires_at <= now_s(), false()).label("is_expired")
+    query = select(*columns, is_expired).order_by(t.c.created_at)
+    return [KeyRow(**row._mapping) for row in connection.execute(query)]
 
 
 def revoke_key(connection: Connection, key_id: str) -> bool:

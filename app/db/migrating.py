@@ -10,17 +10,28 @@ from alembic.config import Config
 from sqlalchemy import Engine, text
 
 import migrations
-from app.db.engine import open_engine
+from app.db.engine import available, open_engine
 
 ADVISORY_LOCK = 7_305_119  # any number, the same in every process
 
 
 def migrate(database_url: str) -> None:
     """Runs the migrations that are missing; does nothing where none are."""
+    with migrated(database_url):
+        pass
+
+
+@contextmanager
+def migrated(database_url: str) -> Iterator[Engine]:
+    """An engine on the newest schema, for the block the only one of all that ask for it here.
+
+    Raises ServiceError ``unavailable`` where the database does not answer.
+    """
     engine = open_engine(database_url)
     try:
-        with _only_one(engine):
+        with available(), _only_one(engine):
             _upgrade(engine)
+            yield engine
     finally:
         engine.dispose()
 

@@ -76,6 +76,11 @@ class Omniglot:
         self, split: str, episodes: int, shape: EpisodeShape, generator: torch.Generator
     ) -> Tensor:
         pool = torch.tensor(self.splits[split])
+        if shape.way > len(pool) or shape.shot + shape.query > DRAWINGS:
+            raise ValueError(
+                f"expected way up to {len(pool)} and shot + query up to {DRAWINGS}, got way "
+                f"{shape.way} and shot + query {shape.shot + shape.query}"
+            )
         order = torch.rand(episodes, len(pool), generator=generator).argsort(dim=1)
         classes = pool[order[:, : shape.way]]  # (E, N)
         tickets = torch.rand(episodes, shape.way, DRAWINGS, generator=generator)

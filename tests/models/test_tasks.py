@@ -115,3 +115,11 @@ def test_sinusoids_are_amplitude_times_sine_of_x_minus_phase() -> None:
     assert ((amplitude > 0.1) & (amplitude < 5.0)).all()
     assert ((phase > 0.0) & (phase < math.pi)).all()
     assert x.abs().max() <= 5.0
+
+
+@pytest.mark.parametrize(
+    "shape", [EpisodeShape(way=4, shot=1, query=1), EpisodeShape(way=3, shot=6, query=15)]
+)
+def test_more_than_there_is_to_draw_is_refused(shape: EpisodeShape) -> None:
+    with pytest.raises(ValueError, match="way up to 3 and shot"):
+        omniglot_of_numbers().draw("test", 1, shape, torch.Generator())
