@@ -2,8 +2,9 @@
 ``advance``.
 
 queued ─► running ─► succeeded ─► expired
+   │         │           └─► failed (its parameters were lost for good)
    │         ├─────► failed
-   │         └─► queued (its worker was lost)
+   │         └─► queued (its worker was lost, or the store was away)
    └──► cancelled ◄──┘
 """
 
@@ -31,6 +32,7 @@ CHANGES = frozenset(
         (Status.RUNNING, Status.QUEUED),
         (Status.RUNNING, Status.CANCELLED),
         (Status.SUCCEEDED, Status.EXPIRED),
+        (Status.SUCCEEDED, Status.FAILED),
         (Status.FAILED, Status.EXPIRED),
         (Status.CANCELLED, Status.EXPIRED),
     }

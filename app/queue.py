@@ -18,6 +18,7 @@ from app.settings import Settings
 ADAPT_TASK, REPAIR_TASK = "fewstep.adapt", "fewstep.repair"
 QUEUE = "adapt"
 PENDING = "fewstep:hint-pending"
+REPAIRING, REPAIR_EVERY_S = "fewstep:repairing:", 5
 PENDING_S = 2  # a lost hint delays the next one by no more
 
 # A broker that is away is no reason to keep a caller waiting: kombu would try for two seconds.
@@ -51,7 +52,12 @@ class Queue:
             log.warning("hint not marked as taken: %s", type(error).__name__)
 
     def repair(self, adaptation_id: str) -> bool:
-        """Asks a worker to derive an adaptation's parameters again."""
+        """Asks a worker to derive an adaptation's parameters again; once in a while is enough."""
+        try:
+            if not self.redis.set(f"{REPAIRING}{adaptation_id}", 1, nx=True, ex=REPAIR_EVERY_S):
+                return False
+        except RedisError as error:
+            log.warning("repairs not coalesced: %s", type(error).__name__)
         return self._send(REPAIR_TASK, adaptation_id)
 
     def is_up(self) -> bool:

@@ -5,16 +5,19 @@ No transaction is open while the device works. Blobs before rows, rows before wa
 """
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from app.adaptation import Adaptation, Outcome
 from app.codec import unpack_arrays
-from app.db.adaptations import claim, fail, next_waiting, succeed
+from app.db.adaptations import claim, fail, give_back, next_waiting, succeed
 from app.db.engine import writing
 from app.events import wake
-from app.store import BlobDamaged, BlobMissing
+from app.store import BlobDamaged, BlobMissing, StoreUnavailable
 from models.checkpoint import InvalidCheckpoint
 from models.inner_loop import Adapted
 from worker.desk import Desk, hot_checkpoint
@@ -42,18 +45,33 @@ def run_hint(desk: Desk, hint: str | None) -> int:
     if left is not None:
         backends.queue.hint(left)  # another worker's, or this one's next
     if held:
-        with keeping_leases(backends, held) as progress:
-            results = run_batch(desk, held, progress)
-        _finish(desk, held, results)  # the heartbeat has ended: both lock the batch's rows
+        _work_on(desk, held)
     return len(held)
+
+
+def _work_on(desk: Desk, held: Sequence[Adaptation]) -> None:
+    try:
+        with keeping_leases(desk.backends, held) as progress:
+            results = run_batch(desk, held, progress)
+    except StoreUnavailable:
+        log.warning("store unavailable, given back E=%d", len(held))
+        with writing(desk.backends.engine) as connection:
+            give_back(connection, held, reason="store-unavailable")  # the sweeper hints again
+        return
+    _finish(desk, held, results)  # the heartbeat has ended: both lock the batch's rows
 
 
 def run_batch(desk: Desk, held: Sequence[Adaptation], progress: Progress) -> list[Result]:
     """The result of every claimed row, in their order. An error in a batch makes its rows run
-    alone.
+    alone. Raises StoreUnavailable; a broken device ends the process, and the leases do the rest.
     """
     try:
         return _run(desk, held, progress)
+    except StoreUnavailable:
+        raise
+    except torch.AcceleratorError:  # the context is lost for good: no next row could succeed
+        log.exception("device failed adaptation_id=%s E=%d", held[0].id, len(held))
+        os._exit(1)
     except Exception:
         log.exception("batch failed adaptation_id=%s E=%d", held[0].id, len(held))
         if len(held) == 1:

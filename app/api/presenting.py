@@ -8,6 +8,7 @@ from app.api import schemas
 from app.api.fields import TEN_YEARS_S
 from app.class_names import MAX_LABEL_CHARACTERS
 from app.db.checkpoints import CheckpointRow
+from app.db.tenants import SHARED
 from app.exporting import FORMATS
 from app.images import DECODERS
 from app.settings import Settings
@@ -93,13 +94,16 @@ def show_limits(
         image_area_px=settings.max_image_area_px,
         image_types=sorted(DECODERS),
         parameter_formats=list(FORMATS),
-        ways={
-            row.ref.name: row.description["max_way"]
-            for row in rows
-            if row.description["task"] == "classification"
-        },
+        ways=_ways(rows),
         devices=sorted(set(devices)),
     )
+
+
+def _ways(rows: list[CheckpointRow]) -> dict[str, int]:
+    """max_way of what each name stands for: own before shared, newest before old."""
+    by_rank = sorted(rows, key=lambda row: (row.ref.tenant_id != SHARED, row.ref.version))
+    classifiers = (row for row in by_rank if row.description["task"] == "classification")
+    return {row.ref.name: row.description["max_way"] for row in classifiers}
 
 
 def _time(seconds: float | None) -> datetime | None:

@@ -195,11 +195,38 @@ def keep_key(connection: Connection, new: NewAdaptation, *, key: str, fingerprin
     )
 
 
+def give_back(connection: Connection, held: Sequence[Adaptation], *, reason: str) -> None:
+    """*running* → *queued* for rows that their holder cannot work on now; no attempt is counted."""
+    for one in held:
+        statement = (
+            update(t)
+            .where(_held(one))
+            .values(
+                status=advance(Status.RUNNING, Status.QUEUED),
+                attempts=t.c.attempts - 1,
+                attempts_alone=t.c.attempts_alone - case((t.c.alone, 1), else_=0),
+                lease_until=None,
+            )
+        )
+        if connection.execute(statement).rowcount == 1:
+            record(connection, one.id, Status.QUEUED, reason=reason, epoch=one.epoch)
+
+
+def lose(connection: Connection, one: Adaptation) -> None:
+    """*succeeded* → *failed* for a row whose parameters are gone and cannot be derived again."""
+    detail = "its parameters and what they were derived from failed their checks; adapt again"
+    same = and_(t.c.id == one.id, t.c.status == Status.SUCCEEDED)
+    values = {"error": {"code": "damaged", "detail": detail}, "phi_digest": None}
+    status = advance(Status.SUCCEEDED, Status.FAILED)
+    if connection.execute(update(t).where(same).values(status=status, **values)).rowcount == 1:
+        record(connection, one.id, status, code="damaged")
+
+
 def replace_phi(connection: Connection, one: Adaptation, phi_digest: str) -> None:
     """Points a succeeded row at parameters that were derived again."""
     same = and_(t.c.id == one.id, t.c.status == Status.SUCCEEDED)
-    connection.execute(update(t).where(same).values(phi_digest=phi_digest))
-    record(connection, one.id, "derived-again", phi=phi_digest)
+    if connection.execute(update(t).where(same).values(phi_digest=phi_digest)).rowcount == 1:
+        record(connection, one.id, "derived-again", phi=phi_digest)
 
 
 def _waiting(hint: str | None) -> Select[Any]:

@@ -15,6 +15,7 @@ ARROWS = {
     ("running", "queued"),
     ("running", "cancelled"),
     ("succeeded", "expired"),
+    ("succeeded", "failed"),  # beyond the picture: parameters that nothing can derive again
 }
 DESCRIBED = {"queued", "running", "succeeded", "failed", "cancelled", "expired"}
 # Rows that ended otherwise may lose their time to live as well.

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from redis import Redis
 from sqlalchemy import text
 
@@ -12,6 +13,7 @@ import worker.batch
 from app.db.adaptations import claim, recover_lost
 from app.db.engine import writing
 from app.events import CHANNEL
+from app.store import StoreUnavailable
 from tests.worker.conftest import OpenDesk
 from tests.worker.orders import look, place, sine_points
 from worker.batch import run_hint
@@ -204,3 +206,45 @@ def test_a_full_store_fails_the_row_with_its_reason(
     error = look(desk, mine).error
     assert error is not None
     assert error["code"] == "store-full"
+
+
+def test_a_store_that_is_away_for_a_moment_costs_no_row_and_no_attempt(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = place(desk), place(desk)
+    store = type(desk.backends.store)
+
+    def away(*_: Any) -> bytes:
+        raise StoreUnavailable
+
+    with monkeypatch.context() as outage:
+        outage.setattr(store, "get", away)
+        run_hint(desk, first)
+    assert [look(desk, one).status for one in (first, second)] == ["queued", "queued"]
+    assert look(desk, first).attempts == 0
+
+    run_hint(desk, first)
+
+    assert [look(desk, one).status for one in (first, second)] == ["succeeded", "succeeded"]
+    assert look(desk, first).attempts == 1
+    assert kinds(desk, first) == ["queued", "running", "queued", "running", "succeeded"]
+
+
+def test_a_device_that_broke_ends_the_process_and_not_the_rows(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = place(desk)
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    def exits(status: int) -> None:
+        raise SystemExit(status)
+
+    monkeypatch.setattr(worker.batch, "adapt_rows", broken)
+    monkeypatch.setattr("os._exit", exits)
+
+    with pytest.raises(SystemExit):
+        run_hint(desk, mine)
+
+    assert look(desk, mine).status == "running"  # its lease lapses, and another process runs it

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from app.adapting import find_adaptation
+from app.db.engine import reading
+from app.db.events import kinds_of
 from app.errors import ServiceError
 from app.predicting import HotModels, PredictOrder, predict
 from tests.worker.orders import drawings, look, place
@@ -71,12 +73,43 @@ def test_a_refusal_for_damage_asks_the_workers_for_repair(desk: Desk) -> None:
     assert desk.backends.queue.redis.llen("adapt") == before + 1
 
 
-def test_what_cannot_be_derived_again_is_left_as_it_is(desk: Desk) -> None:
+def test_what_has_no_parameters_is_left_as_it_is(desk: Desk) -> None:
     waiting = place(desk)
+
+    assert [repair(desk, one) for one in (waiting, "ad_" + "0" * 32)] == [False] * 2
+    assert look(desk, waiting).status == "queued"
+
+
+def test_whole_parameters_are_not_derived_again(desk: Desk) -> None:
+    mine = adapt(desk)
+
+    assert repair(desk, mine)
+
+    with reading(desk.backends.engine) as connection:
+        assert kinds_of(connection, mine) == ["queued", "running", "succeeded"]
+
+
+def test_what_cannot_be_derived_again_fails_with_its_reason(desk: Desk) -> None:
     gone = adapt(desk)
+    damage(desk, gone)
     support = look(desk, gone).support_digest
     (desk.backends.settings.data_dir / "blobs" / "default" / support).unlink()
 
-    assert [repair(desk, one) for one in (waiting, gone, "ad_" + "0" * 32)] == [False] * 3
-    assert look(desk, waiting).status == "queued"
-    assert look(desk, gone).status == "succeeded"
+    assert not repair(desk, gone)
+
+    assert look(desk, gone).status == "failed"
+    assert (look(desk, gone).error or {})["code"] == "damaged"
+    with pytest.raises(ServiceError, match="adaptation-failed"):
+        predictions(desk, gone)
+
+
+def test_many_refusals_for_damage_ask_for_one_repair(desk: Desk) -> None:
+    mine = adapt(desk)
+    damage(desk, mine)
+    before = desk.backends.queue.redis.llen("adapt")
+
+    for _ in range(5):
+        with pytest.raises(ServiceError, match="damaged"):
+            predictions(desk, mine)
+
+    assert desk.backends.queue.redis.llen("adapt") == before + 1
