@@ -111,6 +111,8 @@ def build_celery(settings: Settings) -> Celery:
         task_serializer="json",
         accept_content=["json"],
         worker_prefetch_multiplier=1,
+        # A busy worker must not reserve a hint that an idle one could take (Redis only).
+        worker_disable_prefetch=not str(settings.effective_broker_url).startswith("amqp"),
         worker_pool_start_method="spawn",
         worker_hijack_root_logger=False,
         worker_enable_remote_control=False,

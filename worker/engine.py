@@ -52,7 +52,9 @@ def adapt_rows(
         part = rows[len(done) : len(done) + size]
         try:
             done.extend(_stacked(checkpoint, part, outputs=outputs, steps=steps, device=device))
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             torch.cuda.empty_cache()
             if len(part) == 1:
                 done.append(
@@ -61,6 +63,11 @@ def adapt_rows(
             size = max(1, len(part) // 2)
         progress()
     return done
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device's memory ran out: torch has an exception for GPUs, and a text for CPUs."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def query_outputs(checkpoint: Checkpoint, adapted: Adapted, x: NDArray[np.float32]) -> Tensor:

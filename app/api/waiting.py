@@ -10,6 +10,7 @@ from anyio.to_thread import run_sync
 from app.adaptation import Adaptation
 from app.adapting import find_adaptation
 from app.api.service import Service
+from app.errors import ServiceError
 from app.lifecycle import FINAL
 
 LOOKED_AT_EVERY_S = 1.0  # a lost wake-up costs no more
@@ -27,8 +28,18 @@ async def wait_for_end(
         with suppress(TimeoutError):
             await asyncio.wait_for(ended.wait(), min(left, LOOKED_AT_EVERY_S))
         ended.clear()
-        one = await run_sync(find_adaptation, service.backends, one.tenant_id, one.id)
+        one = await _look_again(service, one)
     return one
+
+
+async def _look_again(service: Service, one: Adaptation) -> Adaptation:
+    """The row now; as it was last seen where the database does not answer, for it was accepted."""
+    try:
+        return await run_sync(find_adaptation, service.backends, one.tenant_id, one.id)
+    except ServiceError as error:
+        if error.code != "unavailable":
+            raise
+        return one
 
 
 async def join_wait(service: Service, one: Adaptation, seconds: float) -> Adaptation:

@@ -119,22 +119,31 @@ def test_with_no_step_taken_a_network_is_what_it_was(sinusoid: Checkpoint) -> No
 class LittleMemory:
     """A device that holds no more than so many support sets in one call."""
 
-    def __init__(self, holds: int, real: Any) -> None:
-        self.holds, self.real, self.sizes = holds, real, list[int]()
+    def __init__(self, holds: int, real: Any, error: RuntimeError) -> None:
+        self.holds, self.real, self.error, self.sizes = holds, real, error, list[int]()
 
     def __call__(self, checkpoint: Checkpoint, rows: list[Work], **more: Any) -> Any:
         self.sizes.append(len(rows))
         assert len(self.sizes) < 50, "it tries for ever"
         if len(rows) > self.holds:
-            raise torch.OutOfMemoryError("not enough of it")
+            raise self.error
         return self.real(checkpoint, rows, **more)
 
 
+def allocation_that_fails() -> RuntimeError:
+    """What torch itself says on this machine's CPU."""
+    with pytest.raises(RuntimeError) as failed:
+        torch.empty(2**60)
+    return failed.value
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_out_of_memory_halves_the_batch(
-    sinusoid: Checkpoint, monkeypatch: pytest.MonkeyPatch
+    sinusoid: Checkpoint, monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:
     rows = sines(8)
-    memory = LittleMemory(2, worker.engine._stacked)
+    error = allocation_that_fails() if device == "cpu" else torch.OutOfMemoryError("not enough")
+    memory = LittleMemory(2, worker.engine._stacked, error)
     monkeypatch.setattr(worker.engine, "_stacked", memory)
 
     batch = adapted(sinusoid, rows)
@@ -149,7 +158,8 @@ def test_out_of_memory_halves_the_batch(
 def test_a_row_that_fits_no_memory_fails_alone_and_ends(
     sinusoid: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker.engine, "_stacked", LittleMemory(0, worker.engine._stacked))
+    memory = LittleMemory(0, worker.engine._stacked, torch.OutOfMemoryError("not enough"))
+    monkeypatch.setattr(worker.engine, "_stacked", memory)
 
     batch = adapted(sinusoid, sines(3))
 
