@@ -33,8 +33,6 @@ CHANGES = frozenset(
         (Status.RUNNING, Status.CANCELLED),
         (Status.SUCCEEDED, Status.EXPIRED),
         (Status.SUCCEEDED, Status.FAILED),
-        (Status.FAILED, Status.EXPIRED),
-        (Status.CANCELLED, Status.EXPIRED),
     }
 )
 

@@ -100,7 +100,7 @@ def predict(backends: Backends, hot: HotModels, order: PredictOrder) -> dict[str
     if order.targets is not None:
         check_lengths(order.inputs, order.targets, "")
     if order.adaptation is None:
-        return _by_checkpoint(backends, hot, order)
+        return _by_checkpoint(backends, order)
     one = find_adaptation(backends, order.tenant_id, order.adaptation)
     model = adapted_model(backends, hot, one)
     return {"adaptation": one.id, **_answer(backends, model, order)}
@@ -139,7 +139,7 @@ def damaged(backends: Backends, one: Adaptation) -> ServiceError:
     return ServiceError("damaged", detail, retry_after_s=1)
 
 
-def _by_checkpoint(backends: Backends, hot: HotModels, order: PredictOrder) -> dict[str, Any]:
+def _by_checkpoint(backends: Backends, order: PredictOrder) -> dict[str, Any]:
     reference = parse_reference(str(order.checkpoint))
     row = find_checkpoint(backends.engine, order.tenant_id, reference)
     if row.description["task"] != "regression":

@@ -5,6 +5,7 @@ work. Hints are coalesced: while one is under way, a busy worker needs no second
 """
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -42,7 +43,10 @@ class Queue:
         """
         if not self._first_since_taken():
             return False
-        return self._send(ADAPT_TASK, adaptation_id)
+        sent = self._send(ADAPT_TASK, adaptation_id)
+        if not sent:
+            self.taken()
+        return sent
 
     def taken(self) -> None:
         """A worker looks now: rows committed from here on need a hint of their own."""
@@ -58,7 +62,11 @@ class Queue:
                 return False
         except RedisError as error:
             log.warning("repairs not coalesced: %s", type(error).__name__)
-        return self._send(REPAIR_TASK, adaptation_id)
+        sent = self._send(REPAIR_TASK, adaptation_id)
+        if not sent:
+            with suppress(RedisError):
+                self.redis.delete(f"{REPAIRING}{adaptation_id}")
+        return sent
 
     def is_up(self) -> bool:
         """Whether the broker and Redis answer now."""
@@ -81,7 +89,6 @@ class Queue:
             self.celery.send_task(task, args=(adaptation_id,), queue=QUEUE, retry=False)
         except (OperationalError, OSError, RedisError) as error:
             log.warning("hint not sent adaptation_id=%s: %s", adaptation_id, type(error).__name__)
-            self.taken()
             return False
         return True
 

@@ -7,9 +7,16 @@ exist: docs/settings.md is rendered from this file (`python -m app.settings`).
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -111,7 +118,9 @@ class Settings(BaseSettings):
     lease_s: float = Field(
         8, gt=0, description="How long a worker's claim holds without a heartbeat."
     )
-    heartbeat_s: float = Field(2, gt=0, description="How often a worker renews its claims.")
+    heartbeat_s: float = Field(
+        2, gt=0, le=3, description="How often a worker renews its claims and says that it lives."
+    )
     sweep_s: float = Field(2, gt=0, description="How often lost work is looked for.")
     batch_limit: int = Field(32, ge=1, description="Most adaptations in one stacked call.")
     phi_cache_mib: int = Field(
@@ -123,6 +132,12 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="What is logged: `debug`, `info`, `warning` or `error`."
     )
+
+    @model_validator(mode="after")
+    def _lease_outlives_heartbeats(self) -> Self:
+        if self.lease_s < 2 * self.heartbeat_s:
+            raise ValueError("FEWSTEP_LEASE_S must be at least twice FEWSTEP_HEARTBEAT_S")
+        return self
 
     @property
     def effective_database_url(self) -> str:

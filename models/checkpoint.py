@@ -34,6 +34,10 @@ KEYS = {
     "provenance",
     "evaluation",
 }
+PARTS = {
+    "input": {"shape", "preprocessing"},
+    "inner_loop": {"steps", "step_size", "normalisation", "learned"},
+}
 
 
 class InvalidCheckpoint(ValueError):
@@ -129,7 +133,8 @@ def load_checkpoint(data: bytes) -> Checkpoint:
         raise InvalidCheckpoint("the tensors cannot be read") from error
     learner = _learner(metadata)
     meta = MetaParams(theta=_under("theta.", tensors), step_sizes=_under("step_size.", tensors))
-    _check(learner, meta, tuple(metadata["input"]["shape"]), len(tensors))
+    shape, learned = tuple(metadata["input"]["shape"]), metadata["inner_loop"]["learned"]
+    _check(learner, meta, shape, len(tensors), learned=learned)
     config = {key: value for key, value in metadata["network"].items() if key != "name"}
     return Checkpoint(
         name=metadata["name"],
@@ -153,6 +158,9 @@ def _learner(metadata: dict[str, Any]) -> Learner:
         head = Head(**metadata["head"])
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidCheckpoint(str(error)) from error
+    for part, keys in PARTS.items():
+        if set(metadata[part]) != keys:
+            raise InvalidCheckpoint(f"{part}: expected exactly {sorted(keys)}")
     return Learner(
         network=built.requires_grad_(False),
         head=head,
@@ -165,7 +173,9 @@ def _under(prefix: str, tensors: Params) -> Params:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
-def _check(learner: Learner, meta: MetaParams, shape: tuple[int, ...], found: int) -> None:
+def _check(
+    learner: Learner, meta: MetaParams, shape: tuple[int, ...], found: int, *, learned: bool
+) -> None:
     features = feature_count(learner.network, shape)
     expected: Params = dict(learner.network.named_parameters())
     expected |= initial_head(learner.head, features, torch.Generator())
@@ -174,8 +184,9 @@ def _check(learner: Learner, meta: MetaParams, shape: tuple[int, ...], found: in
         if tensor is None or tensor.shape != like.shape or tensor.dtype != like.dtype:
             got = "nothing" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}"
             raise InvalidCheckpoint(f"{name}: expected {like.dtype} {tuple(like.shape)}, got {got}")
-    if meta.step_sizes and set(meta.step_sizes) != {*expected, WEIGHT, BIAS}:
-        raise InvalidCheckpoint("expected one learned step size for every parameter of φ")
+    sizes = {*expected, WEIGHT, BIAS} if learned else set()
+    if set(meta.step_sizes) != sizes or any(s.dim() != 1 for s in meta.step_sizes.values()):
+        raise InvalidCheckpoint("expected learned step sizes (steps,) of all of φ, or of nothing")
     if found != len(expected) + len(meta.step_sizes):
         raise InvalidCheckpoint("there are tensors that the network does not have")
     if not all(bool(t.isfinite().all()) for t in meta.tensors()):

@@ -33,6 +33,7 @@ class TrainingState:
     optimiser: torch.optim.Adam
     best: MetaParams
     best_score: float
+    best_iteration: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +145,7 @@ def _validate(
     score = measured if recipe.task == "classification" else -measured
     if score >= state.best_score:
         state.best, state.best_score = snapshot(state.meta), score
+        state.best_iteration = state.iteration
     return measured
 
 

@@ -30,6 +30,7 @@ def dump_state(recipe: Recipe, state: TrainingState) -> bytes:
         "recipe": _so_far(recipe, state.iteration),
         "iteration": state.iteration,
         "best_score": state.best_score,
+        "best_iteration": state.best_iteration,
     }
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     return save_tensors(whole, metadata={"state": json.dumps(about)})
@@ -44,6 +45,7 @@ def load_state(recipe: Recipe, data: bytes) -> TrainingState:
     tensors = load_tensors(data)
     state = state_of(about["iteration"], _meta("now", tensors))
     state.best, state.best_score = _meta("best", tensors), about["best_score"]
+    state.best_iteration = about["best_iteration"]
     for index, tensor in enumerate(state.meta.tensors()):
         if f"adam.{index}.step" in tensors:
             state.optimiser.state[tensor] = {m: tensors[f"adam.{index}.{m}"] for m in MOMENTS}

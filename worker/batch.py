@@ -25,6 +25,8 @@ from worker.engine import Failure, Work, adapt_rows
 from worker.leases import Progress, keeping_leases
 from worker.outcomes import Result, outcome_of
 
+STORE_PAUSE_S = 2
+
 log = logging.getLogger(__name__)
 
 
@@ -56,7 +58,8 @@ def _work_on(desk: Desk, held: Sequence[Adaptation]) -> None:
     except StoreUnavailable:
         log.warning("store unavailable, given back E=%d", len(held))
         with writing(desk.backends.engine) as connection:
-            give_back(connection, held, reason="store-unavailable")  # the sweeper hints again
+            # the sweeper hints again when the pause is over
+            give_back(connection, held, pause_s=STORE_PAUSE_S, reason="store-unavailable")
         return
     _finish(desk, held, results)  # the heartbeat has ended: both lock the batch's rows
 

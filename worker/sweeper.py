@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.backends import Backends
 from app.db.adaptations import expire_due, next_waiting, recover_lost
 from app.db.engine import writing
+from app.db.idempotency import forget_keys
 from app.errors import ServiceError
 from app.events import wake
 
@@ -33,6 +34,7 @@ def sweep(backends: Backends) -> None:
     with writing(backends.engine) as connection:
         recovered = recover_lost(connection)
         expire_due(connection)
+        forget_keys(connection)
         waiting = next_waiting(
             connection, older_than_s=0 if recovered else backends.settings.sweep_s
         )

@@ -102,7 +102,7 @@ def parse_parameters(value: str) -> tuple[str, dict[str, str]]:
 def unauthenticated() -> ServiceError:
     """The one answer to a missing, malformed, unknown, revoked or expired key."""
     forms = "Authorization: Bearer fs_... or as the password of HTTP Basic"
-    return ServiceError("unauthenticated", f"expected a valid key as {forms}, got none")
+    return ServiceError("unauthenticated", f"expected a valid key as {forms}, got none that is")
 
 
 def _preferences(header: str) -> Iterator[tuple[str, str | None]]:

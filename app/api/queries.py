@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from fastapi import Request
 
-from app.errors import FieldError, ServiceError, refusal
+from app.errors import ServiceError, refusal
 
 ADAPTATION_ID = re.compile(r"ad_[0-9a-f]{32}")
 WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
@@ -21,12 +21,13 @@ def read_query(
     found: dict[str, list[str]] = {}
     for name, value in request.query_params.multi_items():
         found.setdefault(name, []).append(value)
-    wrong = [n for n in found if n not in allowed and n not in repeatable]
-    doubled = [n for n, values in found.items() if n in allowed and len(values) > 1]
-    if wrong or doubled:
-        known = ", ".join([*allowed, *repeatable]) or "none"
-        detail = f"expected each at most once of the query parameters: {known}"
-        raise ServiceError("validation", detail, errors=[FieldError(pointer="", detail=detail)])
+    known = [*allowed, *repeatable]
+    if any(name not in known for name in found):
+        rule = f"no query parameters but {', '.join(known)}" if known else "no query parameters"
+        raise refusal("validation", "", f"expected {rule}, got another")
+    doubled = [name for name, values in found.items() if name in allowed and len(values) > 1]
+    if doubled:
+        raise refusal("validation", f"/{doubled[0]}", "expected the parameter once, got it twice")
     return found
 
 

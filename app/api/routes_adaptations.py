@@ -71,7 +71,13 @@ async def download_parameters(
     one = await run_sync(find_adaptation, here.backends, tenant, known)
     data = await run_sync(adapted_file, here.backends, one)
     headers = HEADERS | {"ETag": f'"{one.phi_digest}"'}
-    if request.headers.get("if-none-match") == headers["ETag"]:
+    if _knows(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     headers["Content-Disposition"] = f'attachment; filename="{one.id}.safetensors"'
     return Response(data, media_type="application/octet-stream", headers=headers)
+
+
+def _knows(request: Request, etag: str) -> bool:
+    """Whether If-None-Match names this version (RFC 9110, 13.1.2: weak comparison)."""
+    given = request.headers.get("if-none-match", "").split(",")
+    return bool({tag.strip().removeprefix("W/") for tag in given} & {etag, "*"})

@@ -13,27 +13,17 @@ from rich.progress import Progress
 TEST_SEED = 600
 
 
-def publish(chosen: Any, learner: Any, distribution: Any, state: Any, folder: Path) -> None:
-    """Writes the best θ by validation, with its score on test episodes, as a checkpoint file."""
+def publish(
+    chosen: Any, learner: Any, distribution: Any, state: Any, folder: Path, *, source: str
+) -> None:
+    """Writes the best θ by validation, with its score on test episodes, as a checkpoint file.
+
+    source: what the command line named as the recipe.
+    """
     from models.checkpoint import Checkpoint, dump_checkpoint
     from models.distributions import INPUT_PREPROCESSING
-    from models.evaluation import evaluate
-    from models.training import served_loop
 
-    with Progress() as bar:
-        task = bar.add_task("600 test episodes", total=600)
-        measured = evaluate(
-            learner,
-            state.best,
-            served_loop(chosen),
-            distribution,
-            split="test",
-            shape=chosen.validation.shape,
-            episodes=600,
-            seed=TEST_SEED,
-            progress=lambda done: bar.update(task, completed=done),
-        )
-    inner = chosen.inner_loop
+    measured = _measure(chosen, learner, distribution, state)
     checkpoint = Checkpoint(
         name=chosen.name,
         learner=learner,
@@ -45,13 +35,8 @@ def publish(chosen: Any, learner: Any, distribution: Any, state: Any, folder: Pa
             "preprocessing": INPUT_PREPROCESSING[chosen.distribution["name"]],
         },
         max_way=chosen.max_way,
-        inner_loop={
-            "steps": inner.steps,
-            "step_size": inner.step_size,
-            "normalisation": inner.normalisation,
-            "learned": inner.learned,
-        },
-        provenance=_provenance(chosen, distribution, state.iteration),
+        inner_loop=asdict(chosen.inner_loop),
+        provenance=_provenance(chosen, distribution, state, source),
         evaluation=[asdict(measured)],
     )
     target = folder / f"{chosen.name}.safetensors"
@@ -59,14 +44,34 @@ def publish(chosen: Any, learner: Any, distribution: Any, state: Any, folder: Pa
     typer.echo(f"{target}: {measured.mean:.4f} ± {measured.ci95:.4f} over 600 test episodes")
 
 
-def _provenance(chosen: Any, distribution: Any, iterations: int) -> dict[str, Any]:
+def _measure(chosen: Any, learner: Any, distribution: Any, state: Any) -> Any:
+    from models.evaluation import evaluate
+    from models.training import served_loop
+
+    with Progress() as bar:
+        task = bar.add_task("600 test episodes", total=600)
+        return evaluate(
+            learner,
+            state.best,
+            served_loop(chosen),
+            distribution,
+            split="test",
+            shape=chosen.validation.shape,
+            episodes=600,
+            seed=TEST_SEED,
+            progress=lambda done: bar.update(task, completed=done),
+        )
+
+
+def _provenance(chosen: Any, distribution: Any, state: Any, source: str) -> dict[str, Any]:
     import torch
 
     return {
-        "command": shlex.join(["fewstep", "train", chosen.name]),
+        "command": shlex.join(["fewstep", "train", source]),
         "recipe": json.loads(json.dumps(asdict(chosen))),
         "seed": chosen.seed,
-        "iterations": iterations,
+        "iterations": state.iteration,
+        "best_iteration": state.best_iteration,
         "data": json.loads(json.dumps(distribution.describe())),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "hardware": f"{platform.machine()} CPU, {torch.get_num_threads()} threads",

@@ -42,10 +42,14 @@ def train(
         distribution = open_data(chosen.distribution, data)
         learner = build_learner(chosen)
         state = _resume(chosen, learner, folder)
+    if state.iteration:
+        typer.echo(f"goes on after outer step {state.iteration} of {chosen.iterations}")
     _run(chosen, learner, distribution, state, folder, stop_after)
     draw_curve(folder)
     if state.iteration == chosen.iterations:
-        publish(chosen, learner, distribution, state, folder)
+        publish(chosen, learner, distribution, state, folder, source=recipe)
+    else:
+        typer.echo(f"stopped after outer step {state.iteration}; the same command goes on")
 
 
 def _resume(chosen: Any, learner: Any, folder: Path) -> Any:

@@ -8,18 +8,16 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, case, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, case, insert, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.adaptation import Adaptation, CheckpointRef, NewAdaptation, Outcome, example_steps
 from app.db.engine import now_s
 from app.db.events import record
 from app.db.tables import adaptations as t
-from app.db.tables import idempotency_keys
 from app.lifecycle import Status, advance
 
 ATTEMPTS_ALONE = 3
-KEY_KEPT_S = 24 * 3600
 
 
 def insert_queued(connection: Connection, new: NewAdaptation) -> Adaptation:
@@ -42,6 +40,12 @@ def insert_queued(connection: Connection, new: NewAdaptation) -> Adaptation:
     row = connection.execute(statement.returning(t)).one()
     record(connection, new.id, Status.QUEUED)
     return _adaptation(row)
+
+
+def owner_of(connection: Connection, adaptation_id: str) -> str | None:
+    """The tenant whose adaptation this is; for our own work only, never for a caller."""
+    query = select(t.c.tenant_id).where(t.c.id == adaptation_id)
+    return connection.execute(query).scalar_one_or_none()
 
 
 def find(connection: Connection, tenant_id: str, adaptation_id: str) -> Adaptation | None:
@@ -71,13 +75,13 @@ def claim(
 
     A row whose batch died before is claimed by itself. Two workers never claim the same row.
     """
-    first = connection.execute(_waiting(hint)).one_or_none()
+    first = _first_waiting(connection, hint)
     if first is None:
         return []
     work = example_steps(examples=first.support_examples, steps=first.steps, assess=first.assess)
     limit = max(1, min(limit, most_example_steps // max(1, work)))
     like = t.c.id == first.id if first.alone else t.c.batch_key == first.batch_key
-    ready = and_(t.c.status == Status.QUEUED, like)
+    ready = and_(t.c.status == Status.QUEUED, t.c.queued_at <= now_s(), like)
     ready = ready if first.alone else and_(ready, t.c.alone.is_(False))
     picked = select(t.c.id).where(ready).order_by(t.c.queued_at).limit(limit)
     ids = (
@@ -168,35 +172,13 @@ def expire_due(connection: Connection) -> list[str]:
     return ids
 
 
-def find_replay(connection: Connection, tenant_id: str, key: str) -> tuple[str, str] | None:
-    """The fingerprint and the adaptation's id that this idempotency key stands for."""
-    k = idempotency_keys.c
-    query = select(k.fingerprint, k.adaptation_id).where(k.tenant_id == tenant_id, k.key == key)
-    row = connection.execute(query.where(k.created_at > now_s() - KEY_KEPT_S)).one_or_none()
-    return (row.fingerprint, row.adaptation_id) if row else None
+def give_back(
+    connection: Connection, held: Sequence[Adaptation], *, pause_s: float, reason: str
+) -> None:
+    """*running* → *queued* for rows that their holder cannot work on now; no attempt is counted.
 
-
-def keep_key(connection: Connection, new: NewAdaptation, *, key: str, fingerprint: str) -> None:
-    """Binds an idempotency key to a new row, in the row's own transaction.
-
-    Raises sqlalchemy.exc.IntegrityError where another transaction was first.
+    Nobody claims them before the pause is over, or workers would spin on them.
     """
-    k = idempotency_keys
-    same = and_(k.c.tenant_id == new.tenant_id, k.c.key == key)
-    connection.execute(k.delete().where(same, k.c.created_at <= now_s() - KEY_KEPT_S))
-    connection.execute(
-        insert(k).values(
-            tenant_id=new.tenant_id,
-            key=key,
-            fingerprint=fingerprint,
-            adaptation_id=new.id,
-            created_at=now_s(),
-        )
-    )
-
-
-def give_back(connection: Connection, held: Sequence[Adaptation], *, reason: str) -> None:
-    """*running* → *queued* for rows that their holder cannot work on now; no attempt is counted."""
     for one in held:
         statement = (
             update(t)
@@ -206,6 +188,7 @@ def give_back(connection: Connection, held: Sequence[Adaptation], *, reason: str
                 attempts=t.c.attempts - 1,
                 attempts_alone=t.c.attempts_alone - case((t.c.alone, 1), else_=0),
                 lease_until=None,
+                queued_at=now_s() + pause_s,
             )
         )
         if connection.execute(statement).rowcount == 1:
@@ -229,14 +212,13 @@ def replace_phi(connection: Connection, one: Adaptation, phi_digest: str) -> Non
         record(connection, one.id, "derived-again", phi=phi_digest)
 
 
-def _waiting(hint: str | None) -> Select[Any]:
-    """The hinted row if it still waits, before all others the oldest."""
+def _first_waiting(connection: Connection, hint: str | None) -> Any:
+    """The hinted row if it still waits, else the oldest; two look-ups, each by an index."""
     columns = (t.c.id, t.c.batch_key, t.c.alone, t.c.support_examples, t.c.steps, t.c.assess)
-    query = select(*columns).where(t.c.status == Status.QUEUED)
-    order: list[ColumnElement[Any]] = [t.c.queued_at]
-    if hint is not None:
-        order.insert(0, case((t.c.id == hint, 0), else_=1))
-    return query.order_by(*order).limit(1)
+    waiting = select(*columns).where(t.c.status == Status.QUEUED, t.c.queued_at <= now_s())
+    hinted = waiting.where(t.c.id == hint)
+    oldest = waiting.order_by(t.c.queued_at).limit(1)
+    return connection.execute(hinted).first() or connection.execute(oldest).first()
 
 
 def _held(one: Adaptation) -> ColumnElement[bool]:

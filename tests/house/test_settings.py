@@ -111,3 +111,8 @@ def test_printing_settings_shows_no_secret() -> None:
 
 def test_the_table_of_settings_in_the_docs_is_up_to_date() -> None:
     assert settings_table() in (ROOT / "docs" / "settings.md").read_text()
+
+
+def test_a_lease_shorter_than_two_heartbeats_is_refused() -> None:
+    with pytest.raises(BadSettings, match="FEWSTEP_LEASE_S must be at least twice"):
+        read_settings(lease_s=3, heartbeat_s=2)

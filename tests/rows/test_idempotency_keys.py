@@ -3,11 +3,13 @@
 import threading
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 from sqlalchemy.exc import IntegrityError
 
-from app.db.adaptations import find_replay, insert_queued, keep_key
+from app.db.adaptations import insert_queued
 from app.db.engine import reading, writing
+from app.db.idempotency import find_replay, forget_keys, keep_key
+from app.db.tables import idempotency_keys
 from app.db.tenants import ensure_tenant
 from tests.rows.orders import new_order, run
 
@@ -88,3 +90,18 @@ def test_a_key_is_forgotten_after_a_day(engine: Engine) -> None:
     assert kept(engine) is None
     second = accept(engine, fingerprint="b" * 64)
     assert kept(engine) == ("b" * 64, second)
+
+
+def test_keys_are_forgotten_when_their_day_is_over(engine: Engine) -> None:
+    accept(engine)
+    with writing(engine) as connection:
+        assert forget_keys(connection) == 0
+        connection.execute(
+            update(idempotency_keys).values(created_at=idempotency_keys.c.created_at - 86_401)
+        )
+
+    with writing(engine) as connection:
+        assert forget_keys(connection) == 1
+
+    assert run(engine, "SELECT count(*) FROM idempotency_keys") == [(0,)]
+    assert run(engine, "SELECT count(*) FROM adaptations") == [(1,)]

@@ -1,6 +1,7 @@
 """One hint's work: rows of a batch end together, and what goes wrong with one stays with it."""
 
 import shutil
+import time
 from typing import Any
 
 import numpy as np
@@ -217,12 +218,15 @@ def test_a_store_that_is_away_for_a_moment_costs_no_row_and_no_attempt(
     def away(*_: Any) -> bytes:
         raise StoreUnavailable
 
+    monkeypatch.setattr(worker.batch, "STORE_PAUSE_S", 0.5)
     with monkeypatch.context() as outage:
         outage.setattr(store, "get", away)
         run_hint(desk, first)
+    assert run_hint(desk, first) == 0  # nobody spins on a store that is away
     assert [look(desk, one).status for one in (first, second)] == ["queued", "queued"]
     assert look(desk, first).attempts == 0
 
+    time.sleep(0.6)
     run_hint(desk, first)
 
     assert [look(desk, one).status for one in (first, second)] == ["succeeded", "succeeded"]

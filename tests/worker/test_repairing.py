@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import worker.repairing
 from app.adapting import find_adaptation
 from app.db.engine import reading
 from app.db.events import kinds_of
@@ -11,6 +12,7 @@ from app.predicting import HotModels, PredictOrder, predict
 from tests.worker.orders import drawings, look, place
 from worker.batch import run_hint
 from worker.desk import Desk
+from worker.engine import Failure
 from worker.repairing import repair
 
 QUERY = drawings(5)
@@ -101,6 +103,20 @@ def test_what_cannot_be_derived_again_fails_with_its_reason(desk: Desk) -> None:
     assert (look(desk, gone).error or {})["code"] == "damaged"
     with pytest.raises(ServiceError, match="adaptation-failed"):
         predictions(desk, gone)
+
+
+def test_a_repair_that_lacks_memory_costs_the_row_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = adapt(desk)
+    damage(desk, mine)
+    failure = Failure(code="out-of-memory", detail="")
+    with monkeypatch.context() as little_memory:
+        little_memory.setattr(worker.repairing, "adapt_rows", lambda *_, **__: [failure])
+        assert not repair(desk, mine)
+    assert look(desk, mine).status == "succeeded"
+
+    assert repair(desk, mine)
 
 
 def test_many_refusals_for_damage_ask_for_one_repair(desk: Desk) -> None:
