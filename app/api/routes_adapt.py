@@ -79,7 +79,8 @@ async def adapt(request: Request, tenant: Tenant, here: Here) -> Response:
     """Moves a checkpoint's parameters on a few labelled examples and answers with the adaptation.
 
     Waits for the result (`Prefer: wait=N`, or `respond-async` not to). An `Idempotency-Key` makes
-    retrying safe. With `query` the answer carries predictions.
+    retrying safe. With `query` the answer carries predictions. An adaptation that ended `failed`
+    is a 201 too: look at `status`.
     """
     read_query(request)
     prefer = parse_prefer(request.headers.getlist("prefer"))

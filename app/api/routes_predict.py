@@ -14,7 +14,7 @@ from app.api.queries import read_adaptation_id, read_query
 from app.api.schemas import PredictRequest, PredictResponse, validate
 from app.api.service import Here, Service
 from app.api.strict_json import parse_json
-from app.errors import refusal
+from app.errors import ServiceError, refusal
 from app.predicting import PredictOrder, predict
 
 router = APIRouter(tags=["predictions"])
@@ -55,18 +55,24 @@ PARAMETERS = [
 
 @router.get(
     "/predict",
+    summary="Predict inputs in the URL",
     response_model=PredictResponse,
     responses=problems(*REFUSALS),
     openapi_extra={"parameters": PARAMETERS},
 )
 async def predict_in_url(request: Request, tenant: Tenant, here: Here) -> Response:
-    """Predicts one or a few inputs that stand in the URL."""
+    """Predicts one or a few inputs that stand in the URL, which ends at 64 kB; larger ones are
+    for `POST /predict`.
+    """
     query = read_query(request, allowed=("adaptation", "checkpoint"), repeatable=("input",))
     adaptation, checkpoint = (query.get(name, [None])[0] for name in ("adaptation", "checkpoint"))
-    if (adaptation is None) == (checkpoint is None) or "input" not in query:
-        detail = "expected exactly one of adaptation and checkpoint, and at least one input"
+    if (adaptation is None) == (checkpoint is None):
+        got = "neither" if adaptation is None else "both"
+        detail = f"expected exactly one of adaptation and checkpoint, got {got}"
         raise refusal("validation", "", detail)
-    inputs = [_read_input(text) for text in query["input"]]
+    if "input" not in query:
+        raise refusal("validation", "/input", "expected at least one input, got none")
+    inputs = [_read_input(text, f"/input/{index}") for index, text in enumerate(query["input"])]
     order = PredictOrder(
         tenant_id=tenant,
         adaptation=None if adaptation is None else read_adaptation_id(adaptation),
@@ -79,6 +85,7 @@ async def predict_in_url(request: Request, tenant: Tenant, here: Here) -> Respon
 
 @router.post(
     "/predict",
+    summary="Predict inputs in the body",
     response_model=PredictResponse,
     responses=problems(*REFUSALS, "payload-too-large", "length-mismatch"),
 )
@@ -109,7 +116,11 @@ async def _answer(
     return json_answer(show_prediction(answer))
 
 
-def _read_input(text: str) -> Any:
+def _read_input(text: str, pointer: str) -> Any:
     if text[:5].lower() == "data:":
         return text
-    return parse_json(text.encode("utf-8", "surrogatepass"))
+    try:
+        return parse_json(text.encode("utf-8", "surrogatepass"))
+    except ServiceError as error:
+        detail = f"expected a JSON example, or a data URL of a picture: {error.detail}"
+        raise refusal(error.code, pointer, detail) from error

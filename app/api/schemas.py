@@ -104,7 +104,10 @@ class AdaptRequest(Request):
     name: Name | None = None
     metadata: Metadata = Field(default_factory=dict, description="Up to 16 strings of your own.")
     ttl_seconds: Seconds | None = Field(None, description="How long the result is kept.")
-    assess: bool = Field(False, description="Whether to score by leaving one example out.")
+    assess: bool = Field(
+        False,
+        description="Whether to score by leaving out each example whose class has more than one.",
+    )
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:

@@ -54,7 +54,7 @@ def show() -> None:
 
 @keys.command("revoke")
 def revoke(key_id: Annotated[str, typer.Argument(help="key_…, as listed.")]) -> None:
-    """Ends a key at once."""
+    """Ends a key at once. With none left, requests stay refused until one is created."""
     with _database() as engine, writing(engine) as connection:
         found = revoke_key(connection, key_id)
     if not found:

@@ -4,6 +4,7 @@ The process of the API is the supervisor of the others: the embedded Valkey serv
 """
 
 import ctypes
+import errno
 import ipaddress
 import logging
 import os
@@ -64,6 +65,8 @@ def serve(
 
 def run_service(settings: Settings, *, api_only: bool) -> None:
     """Serves until stopped. Raises CannotStart and NoServer with what a person can mend."""
+    if not api_only:
+        _check_device(settings)
     with ExitStack() as running:
         listening = running.enter_context(_bind(settings.host, settings.port))
         if not api_only or settings.redis_url is None:
@@ -80,6 +83,17 @@ def run_service(settings: Settings, *, api_only: bool) -> None:
             )
             running.enter_context(kept_running(worker, data_dir=settings.data_dir))
         _serve_http(settings, listening)
+
+
+def _check_device(settings: Settings) -> None:
+    if settings.device in ("auto", "cpu"):
+        return
+    from worker.desk import choose_device
+
+    try:
+        choose_device(settings.device)
+    except RuntimeError as error:
+        raise CannotStart(str(error)) from None
 
 
 @contextmanager
@@ -117,7 +131,9 @@ def _bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         if listening is not None:
             listening.close()
-        raise CannotStart(f"cannot listen on {host} port {port}: {error.strerror}") from error
+        hint = "; FEWSTEP_PORT chooses another" if error.errno == errno.EADDRINUSE else ""
+        detail = f"cannot listen on {host} port {port}: {error.strerror}{hint}"
+        raise CannotStart(detail) from error
     return listening
 
 

@@ -125,7 +125,7 @@ def load_omniglot(
     archives = [folder / name for name in ARCHIVES]
     for archive in archives:
         if not archive.is_file():
-            raise FileNotFoundError(f"{archive}: expected the official {archive.name} of Omniglot")
+            raise FileNotFoundError(f"{archive} is missing: expected the folder of {ARCHIVES}")
     digest = _digest(archives)
     kept = cache / f"omniglot-{digest[:16]}.npz" if cache else None
     if kept is None or not kept.is_file():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import torch
 
 from app.cli import valkey
 from tests.house.test_guard import wait_for
@@ -115,7 +116,8 @@ def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
 
         said = refusal(tmp_path, FEWSTEP_PORT=str(port))
 
-    assert said == f"fewstep: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+    reason = "Address already in use; FEWSTEP_PORT chooses another"
+    assert said == f"fewstep: cannot listen on 127.0.0.1 port {port}: {reason}\n"
     assert not (tmp_path / "data").exists()
 
 
@@ -173,3 +175,10 @@ def started_by_a_parent(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         parent.kill()
         parent.wait()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_device_that_is_not_there_is_said_in_one_line(tmp_path: Path) -> None:
+    said = refusal(tmp_path, FEWSTEP_DEVICE="cuda")
+
+    assert said == "fewstep: FEWSTEP_DEVICE is cuda, but torch sees no GPU here\n"
