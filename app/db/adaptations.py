@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, insert, or_, select, update
+from sqlalchemy import CTE, Connection, Row, and_, case, insert, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.adaptation import Adaptation, CheckpointRef, NewAdaptation, Outcome, example_steps
@@ -79,16 +79,7 @@ def claim(
     if first is None:
         return []
     work = example_steps(examples=first.support_examples, steps=first.steps, assess=first.assess)
-    limit = max(1, min(limit, most_example_steps // max(1, work)))
-    like = t.c.id == first.id if first.alone else t.c.batch_key == first.batch_key
-    ready = and_(t.c.status == Status.QUEUED, t.c.queued_at <= now_s(), like)
-    ready = ready if first.alone else and_(ready, t.c.alone.is_(False))
-    picked = select(t.c.id).where(ready).order_by(t.c.queued_at).limit(limit)
-    ids = (
-        picked.with_for_update(skip_locked=True)
-        .cte("picked")
-        .prefix_with("MATERIALIZED", dialect="postgresql")
-    )
+    ids = _its_like(first, max(1, min(limit, most_example_steps // max(1, work))))
     statement = (
         update(t)
         .where(t.c.id.in_(select(ids.c.id)))
@@ -219,6 +210,19 @@ def _first_waiting(connection: Connection, hint: str | None) -> Any:
     hinted = waiting.where(t.c.id == hint)
     oldest = waiting.order_by(t.c.queued_at).limit(1)
     return connection.execute(hinted).first() or connection.execute(oldest).first()
+
+
+def _its_like(first: Any, limit: int) -> CTE:
+    """The ids of a waiting row and of what fits one batch with it, locked; others' are skipped.
+
+    Materialised, or PostgreSQL may evaluate the limit more than once.
+    """
+    like = t.c.id == first.id if first.alone else t.c.batch_key == first.batch_key
+    ready = and_(t.c.status == Status.QUEUED, t.c.queued_at <= now_s(), like)
+    ready = ready if first.alone else and_(ready, t.c.alone.is_(False))
+    picked = select(t.c.id).where(ready).order_by(t.c.queued_at).limit(limit)
+    locked = picked.with_for_update(skip_locked=True).cte("picked")
+    return locked.prefix_with("MATERIALIZED", dialect="postgresql")
 
 
 def _held(one: Adaptation) -> ColumnElement[bool]:
