@@ -11,6 +11,7 @@ from models.checkpoint import load_checkpoint
 from models.distributions import open_distribution
 from models.episodes import EpisodeShape
 from models.evaluation import evaluate
+from models.inner_loop import adapt_episodes
 from models.recipes import Recipe, read_recipe
 from models.tasks.omniglot import SPLIT_FILE
 from models.tasks.sinusoid import Sinusoids
@@ -112,6 +113,28 @@ def test_the_shipped_omniglot_reaches_its_number(omniglot_dir: Path, tmp_path: P
 
     assert measured.protocol == "one by one"
     assert measured.mean >= 0.965
+
+
+def test_the_shipped_omniglots_steps_lower_the_support_loss(
+    omniglot_dir: Path, tmp_path: Path
+) -> None:
+    checkpoint = load_checkpoint((CHECKPOINTS / "omniglot-5way-1shot.safetensors").read_bytes())
+    distribution = open_distribution({"name": "omniglot"}, folder=omniglot_dir, cache=tmp_path)
+    shape, generator = EpisodeShape(way=5, shot=1, query=1), torch.Generator().manual_seed(11)
+    drawn = distribution.draw("test", 400, shape, generator)
+
+    with torch.no_grad():
+        losses = adapt_episodes(
+            checkpoint.learner,
+            checkpoint.meta.theta,
+            drawn.support_x,
+            drawn.support_y,
+            checkpoint.recipe,
+            outputs=5,
+            chunk=8,
+        ).losses
+
+    assert bool((losses[:, -1] < losses[:, 0]).all())
 
 
 def test_the_shipped_omniglot_lists_the_characters_it_never_saw() -> None:
