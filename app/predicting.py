@@ -20,7 +20,7 @@ from app.codec import check_lengths, read_examples, read_labels, read_values
 from app.db.checkpoints import CheckpointRow
 from app.errors import ServiceError, refusal
 from app.lifecycle import Status
-from app.predictions import class_predictions, value_predictions
+from app.predictions import readable
 from app.registry import find_checkpoint, parse_reference
 from app.store import BlobDamaged, BlobMissing
 from app.support_sets import check_amount, image_limits, input_spec
@@ -172,10 +172,7 @@ def _answer(backends: Backends, model: "ServedModel", order: PredictOrder) -> di
     outputs = model.predict(x)
     _check_finite(outputs, order.pointer)
     classes = model.description["classes"]
-    if classes is None:
-        answer: dict[str, Any] = {"predictions": value_predictions(outputs)}
-    else:
-        answer = {"predictions": class_predictions(outputs, classes, top_k=order.top_k)}
+    answer: dict[str, Any] = {"predictions": readable(outputs, classes, top_k=order.top_k)}
     if y is not None:
         answer["metrics"] = _metrics(outputs, y, classes)
     return answer

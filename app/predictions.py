@@ -9,6 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def readable(
+    outputs: NDArray[np.floating[Any]], classes: Sequence[str] | None, *, top_k: int | None = None
+) -> list[dict[str, Any]]:
+    """What a caller reads of (Q, outputs) scores of classes, or of values where there are none."""
+    if classes is None:
+        return value_predictions(outputs)
+    return class_predictions(outputs, classes, top_k=top_k)
+
+
 def class_predictions(
     scores: NDArray[np.floating[Any]], classes: Sequence[str], *, top_k: int | None = None
 ) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ from models.episodes import TaskDistribution
 from models.tasks.omniglot import PREPROCESSING, load_omniglot
 from models.tasks.sinusoid import Sinusoids
 
-NEEDS_DATA = frozenset({"omniglot"})
 INPUT_PREPROCESSING: dict[str, dict[str, Any] | None] = {
     "omniglot": PREPROCESSING,
     "sinusoid": None,

@@ -5,7 +5,7 @@ Step sizes are for the mean loss over the support set.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -93,7 +93,7 @@ def adapt_episodes(
     sizes = torch.as_tensor(recipe.step_size, dtype=x_ES.dtype, device=x_ES.device)
 
     def one(x: Tensor, y: Tensor, step_size: Tensor) -> _Result:
-        adapted = adapt(learner, theta, x, y, _with_size(recipe, step_size), outputs=outputs)
+        adapted = adapt(learner, theta, x, y, replace(recipe, step_size=step_size), outputs=outputs)
         return adapted.params, adapted.statistics, adapted.losses
 
     sizes = sizes.expand(len(x_ES))
@@ -159,15 +159,6 @@ def _size(recipe: InnerLoop, name: str, step: int) -> float | Tensor:
         return recipe.step_size
     learned = recipe.step_sizes[name]
     return learned[min(step, len(learned) - 1)]
-
-
-def _with_size(recipe: InnerLoop, step_size: Tensor) -> InnerLoop:
-    return InnerLoop(
-        steps=recipe.steps,
-        step_size=step_size,
-        step_sizes=recipe.step_sizes,
-        first_order=recipe.first_order,
-    )
 
 
 def _body(params: Params) -> Params:

@@ -6,7 +6,7 @@ Second order: the gradient runs through the inner steps. First order: it stops a
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -45,12 +45,7 @@ def outer_loss(
 
     The loss is differentiable in ``meta`` (line 10: the sum over tasks of L(f_θ'), here its terms).
     """
-    inner = InnerLoop(
-        steps=recipe.steps,
-        step_size=recipe.step_size,
-        step_sizes=meta.step_sizes,
-        first_order=recipe.first_order,
-    )
+    inner = replace(recipe, step_sizes=meta.step_sizes)
 
     def one(sx: Tensor, sy: Tensor, qx: Tensor, qy: Tensor) -> tuple[Tensor, Tensor]:
         phi = adapt(learner, meta.theta, sx, sy, inner, outputs=episodes.outputs)

@@ -6,7 +6,7 @@ Everything that decides the result is here; where data lie and how fast the mach
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from models.episodes import EpisodeShape
 from models.heads import Head
@@ -107,7 +107,7 @@ def read_recipe(source: Path | str) -> Recipe:
     """
     path = source if isinstance(source, Path) else FOLDER / f"{source}.toml"
     if not path.is_file():
-        shipped: Literal[""] | str = ", ".join(sorted(p.stem for p in FOLDER.glob("*.toml")))
+        shipped = ", ".join(sorted(p.stem for p in FOLDER.glob("*.toml")))
         raise FileNotFoundError(f"no recipe {source}; shipped ones are {shipped}")
     try:
         return _recipe(tomllib.loads(path.read_text()))

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import numpy as np
-
 from app.adaptation import Adaptation, Outcome
 from app.codec import unpack_arrays
-from app.predictions import class_predictions, value_predictions
+from app.predictions import readable
 from app.store import BlobDamaged, BlobMissing, StoreFull
 from models.adapted_file import dump_adapted
 from models.checkpoint import Checkpoint
@@ -37,7 +35,7 @@ def outcome_of(
         outputs = query_outputs(checkpoint, adapted, query["x"])
         if not bool(outputs.isfinite().all()):
             return Failure(code="diverged", detail="a query's prediction is not finite")
-        predictions = _readable(one, outputs.numpy())
+        predictions = readable(outputs.numpy(), one.classes)
         metrics |= _query_metrics(checkpoint, one, work, query, outputs)
     if one.assess:
         metrics |= leave_one_out(checkpoint, work, outputs=one.outputs, steps=one.steps)
@@ -46,12 +44,6 @@ def outcome_of(
     except StoreFull:
         return Failure(code="store-full", detail="there is no room for the adapted parameters")
     return Outcome(phi_digest=phi, metrics=metrics, predictions=predictions, timing=timing)
-
-
-def _readable(one: Adaptation, outputs: np.ndarray[Any, Any]) -> list[dict[str, Any]]:
-    if one.classes is None:
-        return value_predictions(outputs)
-    return class_predictions(outputs, one.classes)
 
 
 def _query_metrics(
