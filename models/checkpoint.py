@@ -1,7 +1,8 @@
 """The checkpoint file: θ, what it belongs to and where it comes from, in one .safetensors file.
 
-Tensors are named ``theta.<parameter>`` and ``step_size.<parameter>``; the JSON under the metadata
-key ``fewstep`` says the rest. A reader refuses what it does not know.
+Tensors are named ``theta.<parameter>``, ``step_size.<parameter>`` and, where small support sets are
+steadied, ``prior.<layer>.mean`` and ``.var``; the JSON under the metadata key ``fewstep`` says the
+rest. A reader refuses what it does not know; version 1 had neither a prior nor ``adapts``.
 """
 
 import hashlib
@@ -13,14 +14,15 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from torch import Tensor
 
 from models.heads import BIAS, WEIGHT, Head, initial_head
 from models.inner_loop import InnerLoop, Learner
-from models.networks import build_network, feature_count
-from models.normalisation import Params
+from models.networks import build_network, shape_of_features
+from models.normalisation import Params, Prior, Statistics
 from models.outer_loop import MetaParams
 
-FORMAT, FORMAT_VERSION = "fewstep-checkpoint", 1
+FORMAT, FORMAT_VERSION = "fewstep-checkpoint", 2
 KEYS = {
     "format",
     "format_version",
@@ -36,8 +38,17 @@ KEYS = {
 }
 PARTS = {
     "input": {"shape", "preprocessing"},
-    "inner_loop": {"steps", "step_size", "normalisation", "learned"},
+    "inner_loop": {
+        "steps",
+        "step_size",
+        "learned",
+        "granularity",
+        "normalisation",
+        "adapts",
+        "prior_examples",
+    },
 }
+SINCE_VERSION_2: dict[str, Any] = {"granularity": "layer", "adapts": "all", "prior_examples": 0.0}
 
 
 class InvalidCheckpoint(ValueError):
@@ -48,7 +59,7 @@ class InvalidCheckpoint(ValueError):
 class Checkpoint:
     """A meta-trained θ with all that adapting and serving need.
 
-    network_config, input (shape, preprocessing) and inner_loop (steps, step_size, normalisation)
+    network_config, input (shape, preprocessing) and inner_loop (as a recipe's, ``ServedInnerLoop``)
     are plain JSON values; evaluation: the measured scores; digest: SHA-256 of the file, hex.
     """
 
@@ -72,6 +83,7 @@ class Checkpoint:
             step_size=self.inner_loop["step_size"],
             step_sizes=self.meta.step_sizes,
             first_order=True,
+            adapts=self.inner_loop["adapts"],
         )
 
 
@@ -98,7 +110,11 @@ def dump_checkpoint(checkpoint: Checkpoint) -> bytes:
     tensors = {f"theta.{n}": t.detach().cpu() for n, t in checkpoint.meta.theta.items()}
     sizes = {f"step_size.{n}": t.detach().cpu() for n, t in checkpoint.meta.step_sizes.items()}
     text = json.dumps(describe_checkpoint(checkpoint), sort_keys=True, ensure_ascii=False)
-    contiguous = {name: tensor.contiguous() for name, tensor in (tensors | sizes).items()}
+    prior = checkpoint.learner.prior
+    kept = prior.statistics if prior else {}
+    priors = {f"prior.{name}": tensor.detach().cpu() for name, tensor in kept.items()}
+    whole = tensors | sizes | priors
+    contiguous = {name: tensor.contiguous() for name, tensor in whole.items()}
     return save_tensors(contiguous, metadata={"fewstep": text})
 
 
@@ -113,10 +129,12 @@ def read_metadata(data: bytes) -> dict[str, Any]:
         metadata = json.loads(header["__metadata__"]["fewstep"])
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidCheckpoint("expected a .safetensors file with 'fewstep' metadata") from error
-    if (metadata.get("format"), metadata.get("format_version")) != (FORMAT, FORMAT_VERSION):
-        raise InvalidCheckpoint(f"expected {FORMAT} version {FORMAT_VERSION}")
+    if metadata.get("format") != FORMAT or metadata.get("format_version") not in (1, 2):
+        raise InvalidCheckpoint(f"expected {FORMAT} of version 1 or {FORMAT_VERSION}")
     if set(metadata) != KEYS:
         raise InvalidCheckpoint(f"expected exactly the metadata {sorted(KEYS)}")
+    if metadata["format_version"] == 1:
+        metadata["inner_loop"] = SINCE_VERSION_2 | metadata["inner_loop"]
     return dict(metadata)
 
 
@@ -131,10 +149,9 @@ def load_checkpoint(data: bytes) -> Checkpoint:
         tensors = load_tensors(data)
     except (SafetensorError, ValueError, KeyError) as error:
         raise InvalidCheckpoint("the tensors cannot be read") from error
-    learner = _learner(metadata)
+    learner = _learner(metadata, _under("prior.", tensors))
     meta = MetaParams(theta=_under("theta.", tensors), step_sizes=_under("step_size.", tensors))
-    shape, learned = tuple(metadata["input"]["shape"]), metadata["inner_loop"]["learned"]
-    _check(learner, meta, shape, len(tensors), learned=learned)
+    _check(learner, meta, metadata, len(tensors))
     config = {key: value for key, value in metadata["network"].items() if key != "name"}
     return Checkpoint(
         name=metadata["name"],
@@ -151,8 +168,8 @@ def load_checkpoint(data: bytes) -> Checkpoint:
     )
 
 
-def _learner(metadata: dict[str, Any]) -> Learner:
-    network = dict(metadata["network"])
+def _learner(metadata: dict[str, Any], statistics: Statistics) -> Learner:
+    network, loop = dict(metadata["network"]), metadata["inner_loop"]
     try:
         built = build_network(network.pop("name"), network)
         head = Head(**metadata["head"])
@@ -161,11 +178,13 @@ def _learner(metadata: dict[str, Any]) -> Learner:
     for part, keys in PARTS.items():
         if set(metadata[part]) != keys:
             raise InvalidCheckpoint(f"{part}: expected exactly {sorted(keys)}")
+    examples = loop["prior_examples"]
     return Learner(
         network=built.requires_grad_(False),
         head=head,
         task=metadata["task"],
-        normalisation=metadata["inner_loop"]["normalisation"],
+        normalisation=loop["normalisation"],
+        prior=Prior(statistics=statistics, examples=examples) if examples else None,
     )
 
 
@@ -173,21 +192,45 @@ def _under(prefix: str, tensors: Params) -> Params:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
-def _check(
-    learner: Learner, meta: MetaParams, shape: tuple[int, ...], found: int, *, learned: bool
-) -> None:
-    features = feature_count(learner.network, shape)
-    expected: Params = dict(learner.network.named_parameters())
-    expected |= initial_head(learner.head, features, torch.Generator())
+def _check(learner: Learner, meta: MetaParams, metadata: dict[str, Any], found: int) -> None:
+    expected = _expected(learner, tuple(metadata["input"]["shape"]), metadata["inner_loop"])
+    got = {f"theta.{name}": tensor for name, tensor in meta.theta.items()}
+    if learner.prior:
+        got |= {f"prior.{name}": tensor for name, tensor in learner.prior.statistics.items()}
     for name, like in expected.items():
-        tensor = meta.theta.get(name)
-        if tensor is None or tensor.shape != like.shape or tensor.dtype != like.dtype:
-            got = "nothing" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}"
-            raise InvalidCheckpoint(f"{name}: expected {like.dtype} {tuple(like.shape)}, got {got}")
-    sizes = {*expected, WEIGHT, BIAS} if learned else set()
-    if set(meta.step_sizes) != sizes or any(s.dim() != 1 for s in meta.step_sizes.values()):
-        raise InvalidCheckpoint("expected learned step sizes (steps,) of all of φ, or of nothing")
+        _check_like(name, like, got.get(name))
+    theta = {name.removeprefix("theta.") for name in expected if name.startswith("theta.")}
+    _check_sizes(meta, {*theta, WEIGHT, BIAS}, metadata["inner_loop"])
     if found != len(expected) + len(meta.step_sizes):
         raise InvalidCheckpoint("there are tensors that the network does not have")
-    if not all(bool(t.isfinite().all()) for t in meta.tensors()):
+    if not all(bool(t.isfinite().all()) for t in (*got.values(), *meta.step_sizes.values())):
         raise InvalidCheckpoint("expected finite weights")
+    if any(bool((t < 0).any()) for name, t in got.items() if name.endswith(".var")):
+        raise InvalidCheckpoint("expected variances of at least 0")
+
+
+def _expected(learner: Learner, shape: tuple[int, ...], loop: dict[str, Any]) -> Params:
+    """Tensors like those that a file of this network holds, by name."""
+    features, statistics = shape_of_features(learner.network, shape)
+    theta: Params = dict(learner.network.named_parameters())
+    theta |= initial_head(learner.head, features, torch.Generator())
+    expected = {f"theta.{name}": tensor for name, tensor in theta.items()}
+    if loop["prior_examples"]:
+        expected |= {f"prior.{name}": tensor for name, tensor in statistics.items()}
+    return expected
+
+
+def _check_like(name: str, like: Tensor, tensor: Tensor | None) -> None:
+    if tensor is None or tensor.shape != like.shape or tensor.dtype != like.dtype:
+        got = "nothing" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}"
+        raise InvalidCheckpoint(f"{name}: expected {like.dtype} {tuple(like.shape)}, got {got}")
+
+
+def _check_sizes(meta: MetaParams, names: set[str], loop: dict[str, Any]) -> None:
+    if set(meta.step_sizes) != (names if loop["learned"] else set()):
+        raise InvalidCheckpoint("expected learned step sizes of all of φ, or of nothing")
+    for name, sizes in meta.step_sizes.items():
+        element = loop["granularity"] == "element" and name in meta.theta
+        shape = meta.theta[name].shape if element else torch.Size()
+        if sizes.dim() == 0 or not len(sizes) or sizes.shape[1:] != shape:
+            raise InvalidCheckpoint(f"{name}: expected step sizes (steps, {tuple(shape)})")

@@ -1,7 +1,7 @@
 """What a few-shot task is made of: E episodes of support and query examples, stacked."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -56,11 +56,27 @@ class EpisodeShape:
 
 
 class TaskDistribution(Protocol):
-    """p(T): draws episodes; the same generator state gives the same episodes."""
+    """p(T): draws episodes; the same generator state gives the same episodes.
+
+    preprocessing: how a picture becomes an input, ``models/preprocessing.py``; None for numbers.
+    """
+
+    @property
+    def preprocessing(self) -> dict[str, Any] | None: ...
 
     def draw(
-        self, split: str, episodes: int, shape: EpisodeShape, generator: torch.Generator
-    ) -> Episodes: ...
+        self,
+        split: str,
+        episodes: int,
+        shape: EpisodeShape,
+        generator: torch.Generator,
+        *,
+        augment: bool = False,
+    ) -> Episodes:
+        """Episodes of the split ``train``, ``validation`` or ``test``; ``augment``: with what
+        training adds to them.
+        """
+        ...
 
     def describe(self) -> dict[str, object]:
         """What a checkpoint records of its data: name, digest, test classes."""

@@ -1,7 +1,7 @@
 """Evaluation: the mean over test episodes with its 95 % interval, under one of two protocols.
 
-``one by one``: every query is predicted by itself under the support set's statistics, as it is
-served.
+``one by one``: every query is predicted under the support set's statistics, by its own input alone,
+as it is served (in one call here: what else is in it changes nothing).
 ``transductive``: the queries of an episode are normalised together, as in the tables of Finn et
 al. 2017.
 """
@@ -15,7 +15,14 @@ import torch
 from torch import Tensor
 
 from models.episodes import Episodes, EpisodeShape, TaskDistribution
-from models.inner_loop import Adapted, InnerLoop, Learner, adapt_episodes, predict
+from models.inner_loop import (
+    Adapted,
+    InnerLoop,
+    Learner,
+    Normalisation,
+    adapt_episodes,
+    predict,
+)
 from models.normalisation import Params
 from models.outer_loop import MetaParams, score_of
 
@@ -56,9 +63,10 @@ def evaluate(
     scores: list[Tensor] = []
     while len(scores) < episodes:
         drawn = distribution.draw(split, min(chunk, episodes - len(scores)), shape, generator)
+        drawn = drawn.to(meta.tensors()[0].device)
         scores.extend(score_episodes(learner, meta, recipe, drawn, protocol=protocol))
         progress(len(scores))
-    values = torch.stack(scores).double()
+    values = torch.stack(scores).double().cpu()
     return Evaluation(
         protocol=protocol,
         episodes=episodes,
@@ -81,7 +89,8 @@ def score_episodes(
     protocol: Protocol,
 ) -> list[Tensor]:
     """The score of each episode after adapting to its support."""
-    judged = replace(learner, normalisation="batch") if protocol == "transductive" else learner
+    mode: Normalisation = "batch" if protocol == "transductive" else "support"
+    judged = replace(learner, normalisation=mode)
     inner = replace(recipe, step_sizes=meta.step_sizes)
     with torch.no_grad():
         adapted = adapt_episodes(
@@ -93,7 +102,7 @@ def score_episodes(
             outputs=episodes.outputs,
         )
         outputs = [
-            _outputs(judged, episode_of(adapted, e), episodes.query_x[e], protocol)
+            predict(judged, episode_of(adapted, e), episodes.query_x[e])
             for e in range(len(episodes))
         ]
         return [score_of(judged, o, episodes.query_y[e]) for e, o in enumerate(outputs)]
@@ -110,9 +119,3 @@ def episode_of(adapted: Adapted, episode: int) -> Adapted:
         statistics=pick(adapted.statistics),
         losses=adapted.losses[episode],
     )
-
-
-def _outputs(learner: Learner, adapted: Adapted, x: Tensor, protocol: Protocol) -> Tensor:
-    if protocol == "transductive":
-        return predict(learner, adapted, x)
-    return torch.cat([predict(learner, adapted, one[None]) for one in x])

@@ -4,47 +4,63 @@ One episode is written down; ``adapt_episodes`` batches it over tenants with ``t
 Step sizes are for the mean loss over the support set.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
 from torch.nn import functional as F
 
-from models.heads import Head, apply_head, start_head
-from models.normalisation import Params, Statistics, forward
+from models.heads import BIAS, WEIGHT, Head, apply_head, start_head
+from models.normalisation import EpisodeNorm, Params, Prior, Statistics, forward
 
 TaskKind = Literal["classification", "regression"]
 Normalisation = Literal["support", "batch"]
+Adapts = Literal["all", "weights", "head"]
 _Result = tuple[Params, Statistics, Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learner:
-    """What is adapted: the body, its head, the kind of task, and how queries are normalised."""
+    """What is adapted: the body, its head, the kind of task, and how queries are normalised.
+
+    prior: steadies the statistics of small support sets, in ``support`` normalisation only.
+    """
 
     network: nn.Module
     head: Head
     task: TaskKind
     normalisation: Normalisation = "support"
+    prior: Prior | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InnerLoop:
-    """The recipe: gradient steps, one step size or learned ones, and the order of the
+    """The recipe: gradient steps, one step size or learned ones, what moves, and the order of the
     meta-gradient.
 
     step_size: a number, or (E,) float32 when episodes differ. step_sizes: for each parameter of φ
-    its (steps,) learned sizes (Li et al. 2017; Antoniou et al. 2019); steps beyond them reuse the
-    last.
+    its (steps,) learned sizes (Antoniou et al. 2019), or (steps, …) ones for every element (Li et
+    al. 2017, Meta-SGD, with one step); steps beyond them reuse the last. adapts: everything; all
+    but the biases of normalisations (as in the code of Finn et al. 2017); or the head alone (ANIL,
+    Raghu et al. 2020).
     """
 
     steps: int
     step_size: float | Tensor = 0.0
     step_sizes: Params = field(default_factory=dict)
     first_order: bool = False
+    adapts: Adapts = "all"
+
+
+class Point(NamedTuple):
+    """A point on the way from θ to φ: parameters, support statistics and support loss there."""
+
+    params: Params
+    statistics: Statistics
+    loss: Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +84,34 @@ def adapt(
     x: (S, …) float32; y: (S,) int64 in [0, outputs) or (S, outputs) float32; outputs: the classes
     or values in use. Differentiable in θ, through the steps unless first-order.
     """
+    points = list(walk(learner, theta, x, y, recipe, outputs=outputs))
+    losses = torch.stack([point.loss for point in points])
+    return Adapted(params=points[-1].params, statistics=points[-1].statistics, losses=losses)
+
+
+def walk(
+    learner: Learner, theta: Params, x: Tensor, y: Tensor, recipe: InnerLoop, *, outputs: int
+) -> Iterator[Point]:
+    """The steps + 1 points from the start to φ (Algorithm 2, lines 5 to 7, step by step)."""
     phi = _start(learner, theta, x, y, outputs)
-    losses: list[Tensor] = []
+    moving = [name for name in phi if moves(learner.network, name, recipe.adapts)]
+    loss_of = _loss_of(learner, phi, x, y, recipe.adapts)
     for step in range(recipe.steps):
-        phi, loss = _inner_step(learner, phi, x, y, recipe, step)
-        losses.append(loss)
-    loss, statistics = support_loss(learner, phi, x, y)
-    return Adapted(params=phi, statistics=statistics, losses=torch.stack([*losses, loss]))
+        moved = {name: phi[name] for name in moving}
+        gradient, (loss, statistics) = grad_and_value(loss_of, has_aux=True)(moved)
+        yield Point(phi, statistics, loss)
+        phi = phi | _inner_step(moved, gradient, recipe, step)
+    loss, statistics = loss_of({name: phi[name] for name in moving})
+    yield Point(phi, statistics, loss)
+
+
+def moves(network: nn.Module, name: str, adapts: Adapts) -> bool:
+    """Whether the inner loop changes the parameter of this name."""
+    if adapts == "all" or name in (WEIGHT, BIAS):
+        return True
+    if adapts == "head":
+        return False
+    return not isinstance(network.get_submodule(name.rpartition(".")[0]), EpisodeNorm)
 
 
 def adapt_episodes(
@@ -123,12 +160,6 @@ def predict(learner: Learner, adapted: Adapted, x: Tensor) -> Tensor:
     return apply_head(adapted.params, features)
 
 
-def support_loss(learner: Learner, phi: Params, x: Tensor, y: Tensor) -> tuple[Tensor, Statistics]:
-    """The mean loss of φ on the support set, and the statistics that normalised it."""
-    features, statistics = forward(learner.network, _body(phi), x)
-    return mean_loss(learner.task, apply_head(phi, features), y), statistics
-
-
 def mean_loss(task: TaskKind, outputs: Tensor, y: Tensor) -> Tensor:
     """Mean cross-entropy of (B, N) scores and (B,) classes, or mean squared error of values."""
     return F.cross_entropy(outputs, y) if task == "classification" else F.mse_loss(outputs, y)
@@ -138,27 +169,44 @@ def _start(learner: Learner, theta: Params, x: Tensor, y: Tensor, outputs: int) 
     body = _body(theta)
     if learner.head.kind == "linear":
         return body | start_head(learner.head, theta, x, y, outputs)
-    features, _ = forward(learner.network, body, x)
+    features, _ = _on_support(learner, body, x)
     return body | start_head(learner.head, theta, features, y, outputs)
 
 
-def _inner_step(
-    learner: Learner, phi: Params, x: Tensor, y: Tensor, recipe: InnerLoop, step: int
-) -> tuple[Params, Tensor]:
-    def loss_of(params: Params) -> tuple[Tensor, Statistics]:
-        return support_loss(learner, params, x, y)
+def _loss_of(
+    learner: Learner, phi: Params, x: Tensor, y: Tensor, adapts: Adapts
+) -> Callable[[Params], tuple[Tensor, Statistics]]:
+    """From the parameters that move to the support loss and the statistics there."""
+    if adapts == "head":  # the features stay, so they are computed once
+        features, statistics = _on_support(learner, _body(phi), x)
+        return lambda head: (mean_loss(learner.task, apply_head(head, features), y), statistics)
 
-    gradient, (loss, _) = grad_and_value(loss_of, has_aux=True)(phi)
+    def loss_of(moved: Params) -> tuple[Tensor, Statistics]:
+        at = phi | moved
+        features, statistics = _on_support(learner, _body(at), x)
+        return mean_loss(learner.task, apply_head(at, features), y), statistics
+
+    return loss_of
+
+
+def _on_support(learner: Learner, body: Params, x: Tensor) -> tuple[Tensor, Statistics]:
+    prior = learner.prior if learner.normalisation == "support" else None
+    return forward(learner.network, body, x, prior=prior)
+
+
+def _inner_step(params: Params, gradient: Params, recipe: InnerLoop, step: int) -> Params:
+    """One gradient step (Algorithm 2, line 7); first-order: the gradient counts as a constant."""
     if recipe.first_order:
         gradient = {name: g.detach() for name, g in gradient.items()}
-    return {name: p - _size(recipe, name, step) * gradient[name] for name, p in phi.items()}, loss
+    return {name: p - _size(recipe, name, p, step) * gradient[name] for name, p in params.items()}
 
 
-def _size(recipe: InnerLoop, name: str, step: int) -> float | Tensor:
+def _size(recipe: InnerLoop, name: str, param: Tensor, step: int) -> float | Tensor:
     if not recipe.step_sizes:
         return recipe.step_size
     learned = recipe.step_sizes[name]
-    return learned[min(step, len(learned) - 1)]
+    size = learned[min(step, len(learned) - 1)]
+    return size if size.dim() == 0 else size[: len(param)]  # a head may use fewer rows
 
 
 def _body(params: Params) -> Params:

@@ -1,9 +1,12 @@
 """The bodies: from one batch of inputs to feature vectors. The head on top is models/heads.py's.
 
-The batch over episodes is never written here; ``torch.func.vmap`` adds it from outside.
+The batch over episodes is never written here; ``torch.func.vmap`` adds it from outside. An
+installed package adds a network under the entry-point group ``fewstep.networks``: a callable that
+makes a module (B, …) -> (B, D) of its configuration, with ``EpisodeNorm`` where it normalises.
 """
 
 from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
 from itertools import pairwise
 from typing import Any
 
@@ -11,20 +14,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.normalisation import EpisodeNorm, forward, name_layers
+from models.normalisation import EpisodeNorm, Params, Statistics, forward, name_layers
 
 
 class ConvBlock(nn.Module):
     """3 x 3 convolution, normalisation, ReLU; halves the picture by its stride or by max-pooling.
 
     x: (B, C, H, W) -> (B, filters, ceil(H / 2), ceil(W / 2)) strided, (…, H // 2, W // 2) pooled.
-    No bias stands before the normalisation: it would cancel.
+    No bias stands before the normalisation: it would cancel. ``bias`` is for imported weights.
     """
 
-    def __init__(self, channels: int, filters: int, *, pooled: bool) -> None:
+    def __init__(self, channels: int, filters: int, *, pooled: bool, bias: bool) -> None:
         super().__init__()
         stride = 1 if pooled else 2
-        self.conv = nn.Conv2d(channels, filters, 3, stride=stride, padding=1, bias=False)
+        self.conv = nn.Conv2d(channels, filters, 3, stride=stride, padding=1, bias=bias)
         self.norm = EpisodeNorm(filters)
         self.pooled = pooled
         nn.init.xavier_uniform_(self.conv.weight)
@@ -40,10 +43,13 @@ class Conv4(nn.Module):
     x: (B, C, H, W) -> (B, D): the mean over what is left of the picture, or all of it flattened.
     """
 
-    def __init__(self, *, channels: int, filters: int, pooled: bool, flatten: bool) -> None:
+    def __init__(
+        self, *, channels: int, filters: int, pooled: bool, flatten: bool, bias: bool = False
+    ) -> None:
         super().__init__()
         widths = [channels, filters, filters, filters]
-        self.blocks = nn.Sequential(*(ConvBlock(w, filters, pooled=pooled) for w in widths))
+        blocks = (ConvBlock(width, filters, pooled=pooled, bias=bias) for width in widths)
+        self.blocks = nn.Sequential(*blocks)
         self.flatten = flatten
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,6 +77,7 @@ class MLP(nn.Module):
         return activation
 
 
+GROUP = "fewstep.networks"
 NETWORKS: Mapping[str, Callable[..., nn.Module]] = {"conv4": Conv4, "mlp": MLP}
 
 
@@ -79,18 +86,27 @@ def build_network(name: str, config: Mapping[str, Any]) -> nn.Module:
 
     Raises ValueError for an unknown name or a configuration that the network does not take.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"unknown network {name!r}, expected one of {sorted(NETWORKS)}")
+    maker = _maker(name)
     try:
-        return name_layers(NETWORKS[name](**config))
+        return name_layers(maker(**config))
     except TypeError as error:
         raise ValueError(f"network {name!r}: {error}") from error
 
 
-def feature_count(network: nn.Module, input_shape: tuple[int, ...]) -> int:
-    """D, the length of the feature vector that the network makes of one input."""
+def _maker(name: str) -> Callable[..., nn.Module]:
+    if name in NETWORKS:
+        return NETWORKS[name]
+    added = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if name not in added:
+        known = sorted({*NETWORKS, *added})
+        raise ValueError(f"unknown network {name!r}, expected one of {known}")
+    maker: Callable[..., nn.Module] = added[name].load()
+    return maker
+
+
+def shape_of_features(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[int, Statistics]:
+    """D, the length of the feature vector of one input, and statistics of the shapes it has."""
+    body: Params = dict(network.named_parameters())
     with torch.no_grad():
-        features, _ = forward(
-            network, dict(network.named_parameters()), torch.zeros(2, *input_shape)
-        )
-    return int(features.shape[1])
+        features, statistics = forward(network, body, torch.zeros(2, *input_shape))
+    return int(features.shape[1]), statistics

@@ -1,10 +1,9 @@
 """Normalisation by the examples of an episode, and the statistics that a service keeps of them.
 
 A layer normalises by the batch at hand (``batch``: transductive, as in Finn et al. 2017), or by
-statistics that
-an earlier forward recorded (``support``: MetaBN in Bronskill et al. 2020, TaskNorm). The second
-makes a
-prediction depend on its adaptation and its own input alone. This file knows no loss and no episode.
+statistics that an earlier forward recorded (``support``: MetaBN in Bronskill et al. 2020,
+TaskNorm). The second makes a prediction depend on its adaptation and its own input alone. A prior
+steadies the statistics of a small support set. This file knows no loss and no episode.
 """
 
 from contextvars import ContextVar
@@ -13,9 +12,27 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional as F
 
 Params = dict[str, Tensor]
 Statistics = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prior:
+    """Statistics of the training distribution that count as ``examples`` more examples.
+
+    A layer's mean and variance become those of the pooled sample, so that two support pictures do
+    not decide alone, and twenty still do.
+    """
+
+    statistics: Statistics
+    examples: float
+
+    def to(self, device: torch.device) -> "Prior":
+        """The same prior on that device."""
+        moved = {name: tensor.to(device) for name, tensor in self.statistics.items()}
+        return Prior(statistics=moved, examples=self.examples)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +40,8 @@ class _Forward:
     """One forward pass: the statistics it is given (none: the batch's own) and those it used."""
 
     given: Statistics | None
+    prior: Prior | None = None
+    recorded: bool = True
     used: Statistics = field(default_factory=dict)
 
 
@@ -44,20 +63,36 @@ class EpisodeNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         current = _CURRENT.get()
-        mean, var = self._of_batch(x) if current.given is None else self._from(current.given)
+        if not current.recorded:
+            return F.batch_norm(x, None, None, None, self.bias, training=True, eps=self.eps)
+        mean, var = self._statistics(x, current)
         current.used[f"{self.path}.mean"], current.used[f"{self.path}.var"] = mean, var
         scale = torch.rsqrt(var + self.eps)
         shift = self.bias - mean * scale
         channelwise = (-1,) + (1,) * (x.dim() - 2)
         return x * scale.view(channelwise) + shift.view(channelwise)
 
-    def _of_batch(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _statistics(self, x: Tensor, current: _Forward) -> tuple[Tensor, Tensor]:
+        if current.given is not None:
+            return self._from(current.given)
         axes = [axis for axis in range(x.dim()) if axis != 1]
         var, mean = torch.var_mean(x, dim=axes, correction=0)
-        return mean, var
+        if current.prior is None:
+            return mean, var
+        share = len(x) / (len(x) + current.prior.examples)
+        return _pooled(mean, var, *self._from(current.prior.statistics), share)
 
     def _from(self, given: Statistics) -> tuple[Tensor, Tensor]:
         return given[f"{self.path}.mean"], given[f"{self.path}.var"]
+
+
+def _pooled(
+    mean: Tensor, var: Tensor, prior_mean: Tensor, prior_var: Tensor, share: float
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance of two samples put together, the first of them with this share."""
+    pooled = share * mean + (1 - share) * prior_mean
+    within = share * var + (1 - share) * prior_var
+    return pooled, within + share * (1 - share) * (mean - prior_mean).square()
 
 
 def name_layers(network: nn.Module) -> nn.Module:
@@ -69,18 +104,34 @@ def name_layers(network: nn.Module) -> nn.Module:
 
 
 def forward(
-    network: nn.Module, params: Params | None, x: Tensor, statistics: Statistics | None = None
+    network: nn.Module,
+    params: Params | None,
+    x: Tensor,
+    statistics: Statistics | None = None,
+    *,
+    prior: Prior | None = None,
 ) -> tuple[Tensor, Statistics]:
     """The network's output for x under ``params``, and the statistics that normalised it.
 
-    x: (B, …). ``statistics`` None: those of x itself, differentiable in params and x. ``params``
-    None: the network's own; only then may threads share the network, for a substitution swaps its
-    parameters in place and back.
+    x: (B, …). ``statistics`` None: those of x itself, pooled with ``prior`` where there is one,
+    differentiable in params and x. ``params`` None: the network's own; only then may threads share
+    the network, for a substitution swaps its parameters in place and back.
     """
-    current = _Forward(given=statistics)
+    current = _Forward(given=statistics, prior=prior)
+    return _run(network, params, x, current), current.used
+
+
+def forward_together(network: nn.Module, params: Params, x: Tensor) -> Tensor:
+    """The network's output for x, normalised by x itself; no statistics are kept, which is twice
+    as fast.
+    """
+    return _run(network, params, x, _Forward(given=None, recorded=False))
+
+
+def _run(network: nn.Module, params: Params | None, x: Tensor, current: _Forward) -> Tensor:
     token = _CURRENT.set(current)
     try:
-        output = network(x) if params is None else functional_call(network, params, (x,))
-        return output, current.used
+        output: Tensor = network(x) if params is None else functional_call(network, params, (x,))
+        return output
     finally:
         _CURRENT.reset(token)

@@ -13,8 +13,18 @@ from torch import Tensor
 from torch.func import vmap
 
 from models.episodes import Episodes
-from models.inner_loop import Adapted, InnerLoop, Learner, adapt, mean_loss, predict
+from models.inner_loop import (
+    Adapted,
+    InnerLoop,
+    Learner,
+    Point,
+    mean_loss,
+    predict,
+    walk,
+)
 from models.normalisation import Params
+
+LAST_ALONE: tuple[float, ...] = (1.0,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,22 +49,48 @@ class OuterResult:
 
 
 def outer_loss(
-    learner: Learner, meta: MetaParams, episodes: Episodes, recipe: InnerLoop
+    learner: Learner,
+    meta: MetaParams,
+    episodes: Episodes,
+    recipe: InnerLoop,
+    *,
+    weights: tuple[float, ...] = LAST_ALONE,
 ) -> tuple[Tensor, Tensor]:
     """Query loss and score of every episode after adapting to its support: two (E,) float32.
 
     The loss is differentiable in ``meta`` (line 10: the sum over tasks of L(f_θ'), here its terms).
+    weights: of the query losses after the last steps, the last one's at the end (Antoniou et al.
+    2019, multi-step loss); the score is that of φ.
     """
     inner = replace(recipe, step_sizes=meta.step_sizes)
 
     def one(sx: Tensor, sy: Tensor, qx: Tensor, qy: Tensor) -> tuple[Tensor, Tensor]:
-        phi = adapt(learner, meta.theta, sx, sy, inner, outputs=episodes.outputs)
-        return _query_loss(learner, phi, qx, qy)
+        points = list(walk(learner, meta.theta, sx, sy, inner, outputs=episodes.outputs))
+        judged = points[-min(len(weights), len(points)) :]
+        outputs = [predict(learner, _adapted(point), qx) for point in judged]
+        losses = [mean_loss(learner.task, o, qy) for o in outputs]
+        weighted = [w * loss for w, loss in zip(weights[-len(judged) :], losses, strict=True)]
+        total: Tensor = torch.stack(weighted).sum()
+        return total, score_of(learner, outputs[-1].detach(), qy)
 
-    losses: tuple[Tensor, Tensor] = vmap(one)(
-        episodes.support_x, episodes.support_y, episodes.query_x, episodes.query_y
-    )
+    tensors = (episodes.support_x, episodes.support_y, episodes.query_x, episodes.query_y)
+    if len(episodes) == 1:  # a lonely episode pays nothing for the batch
+        loss, score = one(*(tensor[0] for tensor in tensors))
+        return loss[None], score[None]
+    losses: tuple[Tensor, Tensor] = vmap(one)(*tensors)
     return losses
+
+
+def multi_step_weights(steps: int, share: float) -> tuple[float, ...]:
+    """The weights of the query losses after each of ``steps`` steps (Antoniou et al. 2019, MSL).
+
+    They start equal; over the annealing, of which ``share`` in [0, 1] is done, all but the last
+    fall to 0.03 / steps, and the last takes the rest.
+    """
+    if steps < 2:
+        return LAST_ALONE
+    other = max(1 - share, 0.03) / steps
+    return (*(other,) * (steps - 1), 1 - other * (steps - 1))
 
 
 def outer_step(
@@ -65,15 +101,22 @@ def outer_step(
     optimiser: torch.optim.Optimizer,
     *,
     chunk: int,
+    weights: tuple[float, ...] = LAST_ALONE,
+    clip: float | None = None,
 ) -> OuterResult:
-    """One update of θ on a meta-batch of episodes, ``chunk`` of them stacked at a time."""
+    """One update of θ on a meta-batch of episodes, ``chunk`` of them stacked at a time.
+
+    clip: the most that an element of the meta-gradient may be, either way.
+    """
     optimiser.zero_grad(set_to_none=True)
     loss = score = 0.0
     for part in _chunks(episodes, chunk):
-        losses, scores = outer_loss(learner, meta, part, recipe)
+        losses, scores = outer_loss(learner, meta, part, recipe, weights=weights)
         (losses.sum() / len(episodes)).backward()  # type: ignore[no-untyped-call]
         loss += losses.sum().item() / len(episodes)
         score += scores.sum().item() / len(episodes)
+    if clip is not None:
+        torch.nn.utils.clip_grad_value_(meta.tensors(), clip)
     optimiser.step()
     return OuterResult(loss=loss, score=score)
 
@@ -85,9 +128,8 @@ def score_of(learner: Learner, outputs: Tensor, y: Tensor) -> Tensor:
     return (outputs.argmax(dim=-1) == y).to(outputs.dtype).mean()
 
 
-def _query_loss(learner: Learner, phi: Adapted, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    outputs = predict(learner, phi, x)
-    return mean_loss(learner.task, outputs, y), score_of(learner, outputs.detach(), y)
+def _adapted(point: Point) -> Adapted:
+    return Adapted(params=point.params, statistics=point.statistics, losses=point.loss[None])
 
 
 def _chunks(episodes: Episodes, chunk: int) -> Iterator[Episodes]:

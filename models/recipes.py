@@ -6,11 +6,15 @@ Everything that decides the result is here; where data lie and how fast the mach
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import torch
 
 from models.episodes import EpisodeShape
 from models.heads import Head
-from models.inner_loop import Normalisation, TaskKind
+from models.inner_loop import Adapts, Normalisation, TaskKind
+
+Algorithm = Literal["maml", "prototypes"]
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -20,37 +24,69 @@ class Stage:
     """A part of a run with one setting; the learning rate falls by a half cosine to its final
     value.
 
-    episodes: per outer step; chunk: how many of them are stacked at once; inner_steps: in training;
-    head_scale: of a prototype head in this stage, where it differs from the served one.
+    algorithm: ``maml``, the outer loop, with ``inner_steps`` in training; or ``prototypes``,
+    prototypical pretraining. episodes: per outer step; chunk: how many of them are stacked at once;
+    way and shot: a number, or [least, most], drawn for every outer step. head_scale: of a prototype
+    head in this stage, where it differs from the served one. multi_step_loss: over how many outer
+    steps the multi-step loss fades (0: none). clip: of the meta-gradient's elements.
     """
 
     iterations: int
     episodes: int
-    way: int
-    shot: int
+    way: int | tuple[int, int]
+    shot: int | tuple[int, int]
     query: int
     inner_steps: int
     learning_rate: float
     final_learning_rate: float
+    algorithm: Algorithm = "maml"
     chunk: int = 8
     first_order: bool = False
     head_scale: float | None = None
+    multi_step_loss: int = 0
+    clip: float | None = None
 
-    @property
-    def shape(self) -> EpisodeShape:
-        return EpisodeShape(way=self.way, shot=self.shot, query=self.query)
+    def shape(self, generator: torch.Generator) -> EpisodeShape:
+        """The shape of one outer step's episodes."""
+        way, shot = (_drawn(bounds, generator) for bounds in (self.way, self.shot))
+        return EpisodeShape(way=way, shot=shot, query=self.query)
+
+
+def _drawn(bounds: int | tuple[int, int], generator: torch.Generator) -> int:
+    if isinstance(bounds, int):
+        return bounds
+    least, most = bounds
+    return int(torch.randint(least, most + 1, (), generator=generator))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedInnerLoop:
     """What the service does by default: gradient steps of one size (or learned ones) and the
     norm.
+
+    granularity: one learned size for each layer and step, or for each element and all steps
+    (Meta-SGD). prior_examples: how many examples of the training distribution stand beside every
+    support set in its statistics (0: none).
     """
 
     steps: int
     step_size: float
     learned: bool = False
+    granularity: Literal["layer", "element"] = "layer"
     normalisation: Normalisation = "support"
+    adapts: Adapts = "all"
+    prior_examples: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Initialisation:
+    """Standard deviations of a normal start for weights, where a paper asks for one; biases are 0.
+
+    body: truncated at two deviations; head: not.
+    """
+
+    body: float | None = None
+    head: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +108,8 @@ class Validation:
 class Recipe:
     """A meta-training run: task distribution, network, head, inner loop, stages, validation,
     seed.
+
+    start: the checkpoint whose θ the run begins with, by name; else it is drawn from the seed.
     """
 
     name: str
@@ -86,6 +124,8 @@ class Recipe:
     inner_loop: ServedInnerLoop
     stages: tuple[Stage, ...]
     validation: Validation
+    initialisation: Initialisation = Initialisation()
+    start: str | None = None
 
     @property
     def iterations(self) -> int:
@@ -127,6 +167,13 @@ def _recipe(table: dict[str, Any]) -> Recipe:
         head=Head(**table["head"]),
         max_way=table.get("max_way", 1),
         inner_loop=ServedInnerLoop(**table["inner_loop"]),
-        stages=tuple(Stage(**stage) for stage in table["stages"]),
+        stages=tuple(_stage(stage) for stage in table["stages"]),
         validation=Validation(**table["validation"]),
+        initialisation=Initialisation(**table.get("initialisation", {})),
+        start=table.get("start"),
     )
+
+
+def _stage(table: dict[str, Any]) -> Stage:
+    ranges = {k: tuple(v) for k, v in table.items() if k in ("way", "shot") and isinstance(v, list)}
+    return Stage(**table | ranges)

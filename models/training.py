@@ -9,23 +9,33 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
+from models.calibration import calibrate
 from models.episodes import TaskDistribution
 from models.evaluation import evaluate
-from models.heads import initial_head
+from models.heads import BIAS, WEIGHT, initial_head
 from models.inner_loop import InnerLoop, Learner
-from models.networks import build_network, feature_count
-from models.normalisation import Params
-from models.outer_loop import MetaParams, OuterResult, outer_step
+from models.networks import build_network, shape_of_features
+from models.normalisation import Params, Prior
+from models.outer_loop import (
+    LAST_ALONE,
+    MetaParams,
+    OuterResult,
+    multi_step_weights,
+    outer_step,
+)
+from models.prototypes import prototype_step
 from models.recipes import Recipe, Stage
 
 VALIDATION_SEED = 1_000_003
+CALIBRATED_EVERY = 100  # outer steps; θ moves little in so many
 
 
 @dataclass(slots=True, kw_only=True)
 class TrainingState:
     """Where a run stands: outer steps done, what it learned so far, and the best of it by
-    validation.
+    validation. prior and best_prior: where the recipe asks for one.
     """
 
     iteration: int
@@ -34,6 +44,12 @@ class TrainingState:
     best: MetaParams
     best_score: float
     best_iteration: int = 0
+    prior: Prior | None = None
+    best_prior: Prior | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return self.meta.tensors()[0].device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +74,9 @@ def build_learner(recipe: Recipe) -> Learner:
     )
 
 
-def start(recipe: Recipe, learner: Learner) -> TrainingState:
-    """The state before the first outer step."""
-    generator = torch.Generator().manual_seed(recipe.seed)
-    features = feature_count(learner.network, recipe.input_shape)
-    body = {name: value.detach().clone() for name, value in learner.network.named_parameters()}
-    theta = body | initial_head(recipe.head, features, generator)
+def start(recipe: Recipe, learner: Learner, warm: Params | None = None) -> TrainingState:
+    """The state before the first outer step; ``warm``: the θ of the checkpoint it starts from."""
+    theta = _initial_theta(recipe, learner) if warm is None else warm
     return state_of(0, MetaParams(theta=theta, step_sizes=_initial_sizes(recipe, theta)))
 
 
@@ -96,7 +109,8 @@ def train(
 
 def served_loop(recipe: Recipe) -> InnerLoop:
     """The inner loop as the service will run it by default."""
-    return InnerLoop(steps=recipe.inner_loop.steps, step_size=recipe.inner_loop.step_size)
+    loop = recipe.inner_loop
+    return InnerLoop(steps=loop.steps, step_size=loop.step_size, adapts=loop.adapts)
 
 
 def snapshot(meta: MetaParams) -> MetaParams:
@@ -113,14 +127,42 @@ def _one_step(
     state: TrainingState,
 ) -> OuterResult:
     generator = torch.Generator().manual_seed(recipe.seed * 1_000_000_007 + state.iteration)
-    episodes = distribution.draw("train", stage.episodes, stage.shape, generator)
+    shape = stage.shape(generator)
+    episodes = distribution.draw("train", stage.episodes, shape, generator, augment=True)
+    episodes = episodes.to(state.device)
     for group in state.optimiser.param_groups:
         group["lr"] = cosine(stage, within)
-    inner = replace(served_loop(recipe), steps=stage.inner_steps, first_order=stage.first_order)
-    learner = replace(
-        learner, head=replace(learner.head, scale=stage.head_scale or learner.head.scale)
+    head = replace(learner.head, scale=stage.head_scale or learner.head.scale)
+    learner = replace(learner, head=head)
+    if stage.algorithm == "prototypes":
+        return prototype_step(learner, state.meta, episodes, state.optimiser)
+    if within == 0 or state.iteration % CALIBRATED_EVERY == 0:
+        state.prior = _calibrated(recipe, learner, distribution, state)
+    return outer_step(
+        replace(learner, prior=state.prior),
+        state.meta,
+        episodes,
+        replace(served_loop(recipe), steps=stage.inner_steps, first_order=stage.first_order),
+        state.optimiser,
+        chunk=stage.chunk,
+        weights=_weights(stage, within),
+        clip=stage.clip,
     )
-    return outer_step(learner, state.meta, episodes, inner, state.optimiser, chunk=stage.chunk)
+
+
+def _weights(stage: Stage, within: int) -> tuple[float, ...]:
+    if not stage.multi_step_loss:
+        return LAST_ALONE
+    return multi_step_weights(stage.inner_steps, min(within / stage.multi_step_loss, 1.0))
+
+
+def _calibrated(
+    recipe: Recipe, learner: Learner, distribution: TaskDistribution, state: TrainingState
+) -> Prior | None:
+    examples, shape = recipe.inner_loop.prior_examples, recipe.validation.shape
+    if not examples:
+        return None
+    return calibrate(learner, state.meta.theta, distribution, shape, examples=examples)
 
 
 def cosine(stage: Stage, within: int) -> float:
@@ -132,8 +174,9 @@ def cosine(stage: Stage, within: int) -> float:
 def _validate(
     recipe: Recipe, learner: Learner, distribution: TaskDistribution, state: TrainingState
 ) -> float:
+    prior = _calibrated(recipe, learner, distribution, state)
     measured = evaluate(
-        learner,
+        replace(learner, prior=prior),
         snapshot(state.meta),
         served_loop(recipe),
         distribution,
@@ -141,24 +184,58 @@ def _validate(
         shape=recipe.validation.shape,
         episodes=recipe.validation.episodes,
         seed=VALIDATION_SEED,
+        protocol="transductive" if learner.normalisation == "batch" else "one by one",
     ).mean
     score = measured if recipe.task == "classification" else -measured
     if score >= state.best_score:
         state.best, state.best_score = snapshot(state.meta), score
-        state.best_iteration = state.iteration
+        state.best_iteration, state.best_prior = state.iteration, prior
     return measured
 
 
+def _initial_theta(recipe: Recipe, learner: Learner) -> Params:
+    generator = torch.Generator().manual_seed(recipe.seed)
+    features, _ = shape_of_features(learner.network, recipe.input_shape)
+    body = {name: value.detach().clone() for name, value in learner.network.named_parameters()}
+    head = initial_head(recipe.head, features, generator)
+    deviations = recipe.initialisation
+    if deviations.body is not None:
+        body = {name: _drawn(value, deviations.body, generator) for name, value in body.items()}
+    if deviations.head is not None and head:
+        deviation = deviations.head
+        head[WEIGHT] = torch.randn(head[WEIGHT].shape, generator=generator) * deviation
+    return body | head
+
+
+def _drawn(like: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
+    """A weight from a normal cut at two deviations, as TensorFlow's truncated_normal; a bias is 0."""
+    drawn = torch.zeros_like(like)
+    if drawn.dim() < 2:
+        return drawn
+    cut = 2 * deviation
+    return torch.nn.init.trunc_normal_(drawn, 0.0, deviation, -cut, cut, generator=generator)
+
+
 def _initial_sizes(recipe: Recipe, theta: Params) -> Params:
-    if not recipe.inner_loop.learned:
+    loop = recipe.inner_loop
+    if not loop.learned:
         return {}
-    names = {*theta, "head.weight", "head.bias"}
-    size = torch.full((recipe.inner_loop.steps,), recipe.inner_loop.step_size)
-    return {name: size.clone() for name in sorted(names)}
+    names = sorted({*theta, WEIGHT, BIAS})
+    if loop.granularity == "layer":
+        return {name: torch.full((loop.steps,), loop.step_size) for name in names}
+    like = {name: theta[name].shape if name in theta else torch.Size() for name in names}
+    return {name: torch.full((1, *like[name]), loop.step_size) for name in names}
 
 
 def _leaves(tree: Params) -> Params:
-    return {name: tree[name].detach().clone().requires_grad_() for name in sorted(tree)}
+    return {name: _leaf(tree[name]) for name in sorted(tree)}
+
+
+def _leaf(tensor: Tensor) -> Tensor:
+    """Convolutions keep their weights channels last: half the time on a CPU."""
+    images = tensor.dim() == 4
+    layout = torch.channels_last if images else torch.contiguous_format
+    return tensor.detach().clone(memory_format=layout).requires_grad_()
 
 
 def _copies(tree: Params) -> Params:

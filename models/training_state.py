@@ -3,13 +3,14 @@ CPU).
 """
 
 import json
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
 
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from models.normalisation import Params
+from models.normalisation import Params, Prior
 from models.outer_loop import MetaParams
 from models.recipes import Recipe, Stage
 from models.training import TrainingState, state_of
@@ -24,6 +25,8 @@ def dump_state(recipe: Recipe, state: TrainingState) -> bytes:
     tensors = {
         **_named("now", state.meta),
         **_named("best", state.best),
+        **_named_prior("now", state.prior),
+        **_named_prior("best", state.best_prior),
         **{f"adam.{i}.{m}": s[m] for i, s in _moments(state) for m in MOMENTS},
     }
     about = {
@@ -46,6 +49,8 @@ def load_state(recipe: Recipe, data: bytes) -> TrainingState:
     state = state_of(about["iteration"], _meta("now", tensors))
     state.best, state.best_score = _meta("best", tensors), about["best_score"]
     state.best_iteration = about["best_iteration"]
+    examples = recipe.inner_loop.prior_examples
+    state.prior, state.best_prior = (_prior(w, tensors, examples) for w in ("now", "best"))
     for index, tensor in enumerate(state.meta.tensors()):
         if f"adam.{index}.step" in tensors:
             state.optimiser.state[tensor] = {m: tensors[f"adam.{index}.{m}"] for m in MOMENTS}
@@ -53,9 +58,20 @@ def load_state(recipe: Recipe, data: bytes) -> TrainingState:
 
 
 def _so_far(recipe: Recipe, iteration: int) -> str:
-    """The recipe up to the stage that a run is in: later stages may still change."""
+    """The recipe up to the stage that a run is in: later stages may still change. What is left at
+    its default is left out, so that a state outlives options that came after it.
+    """
     begun = [s for i, s in enumerate(recipe.stages) if iteration > _iterations(recipe.stages[:i])]
-    return repr(replace(recipe, stages=tuple(begun)))
+    return json.dumps(_said(replace(recipe, stages=tuple(begun))), sort_keys=True)
+
+
+def _said(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_said(one) for one in value]
+    if not is_dataclass(value):
+        return value
+    given = {f.name: getattr(value, f.name) for f in fields(value)}
+    return {f.name: _said(given[f.name]) for f in fields(value) if given[f.name] != f.default}
 
 
 def _iterations(stages: tuple[Stage, ...]) -> int:
@@ -72,9 +88,23 @@ def _named(which: str, meta: MetaParams) -> Params:
     return theta | {f"{which}.step_size.{name}": t for name, t in meta.step_sizes.items()}
 
 
-def _meta(which: str, tensors: Params) -> MetaParams:
-    def under(prefix: str) -> Params:
-        names = [name for name in sorted(tensors) if name.startswith(prefix)]
-        return {name.removeprefix(prefix): tensors[name] for name in names}
+def _named_prior(which: str, prior: Prior | None) -> Params:
+    statistics = prior.statistics if prior else {}
+    return {f"{which}.prior.{name}": tensor for name, tensor in statistics.items()}
 
-    return MetaParams(theta=under(f"{which}.theta."), step_sizes=under(f"{which}.step_size."))
+
+def _meta(which: str, tensors: Params) -> MetaParams:
+    return MetaParams(
+        theta=_under(f"{which}.theta.", tensors),
+        step_sizes=_under(f"{which}.step_size.", tensors),
+    )
+
+
+def _prior(which: str, tensors: Params, examples: float) -> Prior | None:
+    statistics = _under(f"{which}.prior.", tensors)
+    return Prior(statistics=statistics, examples=examples) if statistics else None
+
+
+def _under(prefix: str, tensors: Params) -> Params:
+    names = [name for name in sorted(tensors) if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors[name] for name in names}

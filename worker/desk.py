@@ -69,4 +69,6 @@ def _moved(checkpoint: Checkpoint, device: torch.device) -> Checkpoint:
         theta={name: tensor.to(device) for name, tensor in checkpoint.meta.theta.items()},
         step_sizes={name: tensor.to(device) for name, tensor in checkpoint.meta.step_sizes.items()},
     )
-    return replace(checkpoint, meta=meta)
+    prior = checkpoint.learner.prior
+    learner = replace(checkpoint.learner, prior=prior.to(device) if prior else None)
+    return replace(checkpoint, learner=learner, meta=meta)

@@ -3,7 +3,7 @@
 import json
 import platform
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,17 @@ def publish(
     source: what the command line named as the recipe.
     """
     from models.checkpoint import Checkpoint, dump_checkpoint
-    from models.distributions import INPUT_PREPROCESSING
 
     measured = _measure(chosen, learner, distribution, state)
     checkpoint = Checkpoint(
         name=chosen.name,
-        learner=learner,
+        learner=replace(learner, prior=state.best_prior),
         meta=state.best,
         network=chosen.network,
         network_config=chosen.network_config,
         input={
             "shape": list(chosen.input_shape),
-            "preprocessing": INPUT_PREPROCESSING[chosen.distribution["name"]],
+            "preprocessing": distribution.preprocessing,
         },
         max_way=chosen.max_way,
         inner_loop=asdict(chosen.inner_loop),
@@ -51,7 +50,7 @@ def _measure(chosen: Any, learner: Any, distribution: Any, state: Any) -> Any:
     with Progress() as bar:
         task = bar.add_task("600 test episodes", total=600)
         return evaluate(
-            learner,
+            replace(learner, prior=state.best_prior),
             state.best,
             served_loop(chosen),
             distribution,

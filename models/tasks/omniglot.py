@@ -10,18 +10,15 @@ import json
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
-from torch.nn import functional as F
 
-from models.episodes import Episodes, EpisodeShape
 from models.preprocessing import input_from_picture
+from models.tasks.classes import LabelledExamples
 
 ARCHIVES = ("images_background.zip", "images_evaluation.zip")
 PREPROCESSING: dict[str, Any] = {
@@ -36,88 +33,17 @@ SPLIT_FILE = Path(__file__).parents[1] / "splits" / "omniglot.json"
 DRAWINGS = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Omniglot:
-    """pictures: (characters, 20, 28, 28) uint8, strokes 255; names: ``Alphabet/characterNN``.
-
-    distort: small random affine changes of every training picture (0: none, as in the paper).
-    """
-
-    pictures: Tensor
-    names: tuple[str, ...]
-    splits: dict[str, list[int]]
-    digest: str
-    distort: float = 0.0
-
-    def draw(
-        self, split: str, episodes: int, shape: EpisodeShape, generator: torch.Generator
-    ) -> Episodes:
-        """N classes without replacement, each rotated by its own k · 90°, K + Q drawings of each.
-
-        support_x: (E, N·K, 1, 28, 28) float32 in [0, 1]; labels are new in every episode.
-        """
-        drawn = self._draw_pictures(split, episodes, shape, generator)
-        if split == "train" and self.distort:
-            drawn = distort_pictures(drawn, self.distort, generator)
-        labels = torch.arange(shape.way)[None, :, None].expand(drawn.shape[:3])
-        return Episodes(
-            support_x=drawn[:, :, : shape.shot].flatten(1, 2),
-            support_y=labels[:, :, : shape.shot].flatten(1, 2),
-            query_x=drawn[:, :, shape.shot :].flatten(1, 2),
-            query_y=labels[:, :, shape.shot :].flatten(1, 2),
-            outputs=shape.way,
-        )
-
-    def describe(self) -> dict[str, object]:
-        test_classes = [self.names[index] for index in self.splits["test"]]
-        return {"name": "omniglot", "digest": self.digest, "test_classes": test_classes}
-
-    def _draw_pictures(
-        self, split: str, episodes: int, shape: EpisodeShape, generator: torch.Generator
-    ) -> Tensor:
-        pool = torch.tensor(self.splits[split])
-        if shape.way > len(pool) or shape.shot + shape.query > DRAWINGS:
-            raise ValueError(
-                f"expected way up to {len(pool)} and shot + query up to {DRAWINGS}, got way "
-                f"{shape.way} and shot + query {shape.shot + shape.query}"
-            )
-        order = torch.rand(episodes, len(pool), generator=generator).argsort(dim=1)
-        classes = pool[order[:, : shape.way]]  # (E, N)
-        tickets = torch.rand(episodes, shape.way, DRAWINGS, generator=generator)
-        drawings = tickets.argsort(dim=2)[:, :, : shape.shot + shape.query]  # (E, N, K + Q)
-        pictures = self.pictures[classes[:, :, None], drawings].float() / 255
-        turns = torch.randint(4, (episodes, shape.way), generator=generator)
-        return turn_pictures(pictures, turns)[:, :, :, None]
-
-
-def turn_pictures(pictures: Tensor, turns: Tensor) -> Tensor:
-    """(E, N, P, H, W) pictures, those of each class turned by (E, N) quarter turns."""
-    turned = pictures.clone()
-    for k in (1, 2, 3):
-        turned[turns == k] = torch.rot90(pictures[turns == k], k, dims=(-2, -1))
-    return turned
-
-
-def distort_pictures(pictures: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """(…, 1, H, W) pictures, each under its own small affine map; strength 1: up to 17 % and 2
-    pixels.
-    """
-    flat = pictures.flatten(0, -4)
-    jitter = torch.rand(len(flat), 2, 3, generator=generator) * 2 - 1
-    bounds = torch.tensor([[0.12, 0.17, 0.14], [0.17, 0.12, 0.14]]) * strength
-    maps = torch.eye(2, 3) + jitter * bounds
-    grid = F.affine_grid(maps, list(flat.shape), align_corners=False)
-    return F.grid_sample(flat, grid, align_corners=False).view_as(pictures)
-
-
 def load_omniglot(
     folder: Path,
     *,
     cache: Path | None = None,
+    mirror: bool = False,
     distort: float = 0.0,
     progress: Callable[[int], None] = lambda done: None,
-) -> Omniglot:
+) -> LabelledExamples:
     """Omniglot from a folder with the two official zips; ``cache`` keeps the shrunken pictures.
+
+    mirror, distort: what training adds to the paper's quarter turns.
 
     Raises FileNotFoundError where a zip is missing, ValueError where their content is not
     Omniglot's.
@@ -134,11 +60,16 @@ def load_omniglot(
     else:
         with np.load(kept, allow_pickle=False) as file:
             names, pictures = [str(name) for name in file["names"]], file["pictures"]
-    return Omniglot(
-        pictures=torch.from_numpy(pictures),
+    return LabelledExamples(
+        name="omniglot",
+        examples=torch.from_numpy(pictures).reshape(-1, 1, *pictures.shape[2:]),
+        counts=(DRAWINGS,) * len(names),
         names=tuple(names),
         splits=_splits(names),
         digest=f"sha256:{digest}",
+        preprocessing=PREPROCESSING,
+        turns=True,
+        mirror=mirror,
         distort=distort,
     )
 

@@ -17,10 +17,23 @@ X_RANGE = (-5.0, 5.0)
 
 @dataclass(frozen=True, slots=True)
 class Sinusoids:
-    """Infinitely many episodes of scalar regression; every split is the same distribution."""
+    """Infinitely many episodes of scalar regression; every split is the same distribution.
+
+    oracle: inputs are (x, A, φ) instead of x, so that nothing is left to adapt to: the bound of the
+    paper's figure 2.
+    """
+
+    oracle: bool = False
+    preprocessing: None = None
 
     def draw(
-        self, split: str, episodes: int, shape: EpisodeShape, generator: torch.Generator
+        self,
+        split: str,
+        episodes: int,
+        shape: EpisodeShape,
+        generator: torch.Generator,
+        *,
+        augment: bool = False,
     ) -> Episodes:
         """shape.shot support and shape.query query points each, x: (E, points, 1), without
         noise.
@@ -29,6 +42,8 @@ class Sinusoids:
         phase = _uniform(PHASE, (episodes, 1, 1), generator)
         x = _uniform(X_RANGE, (episodes, shape.shot + shape.query, 1), generator)
         y = amplitude * torch.sin(x - phase)
+        if self.oracle:
+            x = torch.cat([x, amplitude.expand_as(x), phase.expand_as(x)], dim=2)
         return Episodes(
             support_x=x[:, : shape.shot],
             support_y=y[:, : shape.shot],

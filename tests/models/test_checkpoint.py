@@ -1,6 +1,7 @@
 """Checkpoint and adapted files: what comes back, and what is refused."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from models.heads import Head
 from models.inner_loop import InnerLoop, Learner, adapt, predict
 from models.networks import build_network
 from models.outer_loop import MetaParams
+from models.recipes import ServedInnerLoop
 from models.served import load_served, serve_theta
 
 CONFIG = {"channels": 1, "filters": 4, "pooled": True, "flatten": True}
@@ -36,7 +38,7 @@ def small_checkpoint() -> Checkpoint:
         network_config=CONFIG,
         input={"shape": [1, 28, 28], "preprocessing": None},
         max_way=5,
-        inner_loop={"steps": 2, "step_size": 0.1, "normalisation": "support", "learned": False},
+        inner_loop=asdict(ServedInnerLoop(steps=2, step_size=0.1)),
         provenance={"seed": 1},
     )
 
@@ -61,7 +63,7 @@ def test_a_checkpoint_comes_back_as_it_was() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"format_version": 2},
+        {"format_version": 3},
         {"format": "pickle"},
         {"trust_remote_code": True},
         {"network": {"name": "resnet"}},

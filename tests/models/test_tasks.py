@@ -8,18 +8,23 @@ import pytest
 import torch
 
 from models.episodes import EpisodeShape
-from models.tasks.omniglot import SPLIT_FILE, Omniglot, load_omniglot, turn_pictures
+from models.tasks.augmentation import turn_pictures
+from models.tasks.classes import LabelledExamples
+from models.tasks.omniglot import SPLIT_FILE, load_omniglot
 from models.tasks.sinusoid import Sinusoids
 
 
-def omniglot_of_numbers() -> Omniglot:
+def omniglot_of_numbers() -> LabelledExamples:
     """Eight characters whose every pixel names character and drawing: 20 · character + drawing."""
-    numbers = torch.arange(160).reshape(8, 20, 1, 1).expand(8, 20, 28, 28)
-    return Omniglot(
-        pictures=numbers.to(torch.uint8),
+    numbers = torch.arange(160).reshape(160, 1, 1, 1).expand(160, 1, 28, 28)
+    return LabelledExamples(
+        name="numbers",
+        examples=numbers.to(torch.uint8),
+        counts=(20,) * 8,
         names=tuple("abcdefgh"),
         splits={"train": [0, 1, 2, 3, 4], "test": [5, 6, 7]},
         digest="",
+        turns=True,
     )
 
 
@@ -90,9 +95,9 @@ def test_omniglot_loads_with_strokes_as_ones(omniglot_dir: Path, tmp_path: Path)
     loaded = load_omniglot(omniglot_dir, cache=tmp_path)
     again = load_omniglot(omniglot_dir, cache=tmp_path)
 
-    assert loaded.pictures.shape == (1623, 20, 28, 28)
-    assert 0.03 < loaded.pictures.float().mean() / 255 < 0.2  # mostly paper, which is zero
-    assert torch.equal(loaded.pictures, again.pictures)
+    assert loaded.examples.shape == (1623 * 20, 1, 28, 28)
+    assert 0.03 < loaded.examples.float().mean() / 255 < 0.2  # mostly paper, which is zero
+    assert torch.equal(loaded.examples, again.examples)
     assert len(loaded.describe()["test_classes"]) == 423  # type: ignore[arg-type]
 
 
@@ -121,5 +126,5 @@ def test_sinusoids_are_amplitude_times_sine_of_x_minus_phase() -> None:
     "shape", [EpisodeShape(way=4, shot=1, query=1), EpisodeShape(way=3, shot=6, query=15)]
 )
 def test_more_than_there_is_to_draw_is_refused(shape: EpisodeShape) -> None:
-    with pytest.raises(ValueError, match="way up to 3 and shot"):
+    with pytest.raises(ValueError, match=r"at least \d test classes of"):
         omniglot_of_numbers().draw("test", 1, shape, torch.Generator())
