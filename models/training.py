@@ -208,7 +208,7 @@ def _initial_theta(recipe: Recipe, learner: Learner) -> Params:
 
 
 def _drawn(like: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
-    """A weight from a normal cut at two deviations, as TensorFlow's truncated_normal; a bias is 0."""
+    """A weight from a normal cut at two deviations, as TensorFlow draws it; a bias is 0."""
     drawn = torch.zeros_like(like)
     if drawn.dim() < 2:
         return drawn
