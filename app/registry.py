@@ -57,11 +57,16 @@ def list_checkpoints(engine: Engine, tenant_id: str) -> list[CheckpointRow]:
         return list_versions(connection, tenant_id)
 
 
-def shipped_files() -> list[Path]:
-    """The checkpoint files that come with the product."""
+def committed_folder() -> Path:
+    """Where the shipped checkpoints lie, and below them those that only back a published number."""
     import models
 
-    return sorted((Path(models.__file__).parent / "checkpoints").glob("*.safetensors"))
+    return Path(models.__file__).parent / "checkpoints"
+
+
+def shipped_files() -> list[Path]:
+    """The checkpoint files that come with the product."""
+    return sorted(committed_folder().glob("*.safetensors"))
 
 
 def install_shipped(engine: Engine, store: BlobStore) -> None:
