@@ -1,5 +1,6 @@
 """The end of a training run: the best θ by validation, measured and kept as a checkpoint."""
 
+import hashlib
 import json
 import platform
 import shlex
@@ -9,6 +10,8 @@ from typing import Any
 
 import typer
 from rich.progress import Progress
+
+from app.cli.data import checkpoint_file
 
 TEST_SEED = 600
 
@@ -36,7 +39,7 @@ def publish(
         },
         max_way=chosen.max_way,
         inner_loop=asdict(chosen.inner_loop),
-        provenance=_provenance(chosen, distribution, state, source, wall_time_s(folder)),
+        provenance=_provenance(chosen, distribution, state, source),
         evaluation=[asdict(measured)],
     )
     target = folder / f"{chosen.name}.safetensors"
@@ -72,9 +75,7 @@ def _measure(chosen: Any, learner: Any, distribution: Any, state: Any) -> Any:
         )
 
 
-def _provenance(
-    chosen: Any, distribution: Any, state: Any, source: str, wall_s: int
-) -> dict[str, Any]:
+def _provenance(chosen: Any, distribution: Any, state: Any, source: str) -> dict[str, Any]:
     import torch
 
     return {
@@ -83,13 +84,17 @@ def _provenance(
         "seed": chosen.seed,
         "iterations": state.iteration,
         "planned": chosen.iterations,
-        "wall_s": wall_s,
-        "start": chosen.start,
+        "start": chosen.start and _start(chosen.start),
         "best_iteration": state.best_iteration,
         "data": json.loads(json.dumps(distribution.describe())),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "hardware": _hardware(state.device),
     }
+
+
+def _start(name: str) -> dict[str, str]:
+    digest = hashlib.sha256(checkpoint_file(name).read_bytes()).hexdigest()
+    return {"name": name, "digest": f"sha256:{digest}"}
 
 
 def _hardware(device: Any) -> str:

@@ -11,8 +11,8 @@ from rich.progress import Progress
 
 from app.cli.complaining import in_one_line
 from app.cli.data import checkpoint_file, open_data
-from app.cli.publishing import TEST_SEED
-from app.cli.results import Record, keep_records, number
+from app.cli.publishing import TEST_SEED, wall_time_s
+from app.cli.results import Record, keep_records, load_records, number
 from app.cli.train import run_training
 
 if TYPE_CHECKING:
@@ -44,23 +44,38 @@ def reproduce(
         return
     with in_one_line(ValueError, FileNotFoundError):
         row = find_row(name)
-        file = None
-        if row.checkpoint:
-            file = checkpoint_file(row.checkpoint) if committed else Path("runs") / row.checkpoint
-        if row.checkpoint and not committed:
+        file = wall_s = None
+        if row.checkpoint and committed:
+            file = checkpoint_file(row.checkpoint)
+        elif row.checkpoint:
+            out = Path("runs") / row.checkpoint
             file = run_training(
                 row.checkpoint,
+                out=out,
                 data=data,
-                out=file,
                 threads=threads,
                 seconds=minutes * 60,
                 device=device,
                 unfinished=True,
             )
+            wall_s = wall_time_s(out)
         records = _measure_all(row, file, data)
-    keep_records(docs, records)
     for record in records:
+        _say_how_long(record, wall_s, docs)
         typer.echo(_in_words(record))
+    keep_records(docs, records)
+
+
+def _say_how_long(record: Record, wall_s: int | None, docs: Path) -> None:
+    """Puts the training's wall time in, of a committed file the one that was known before."""
+    if record["training"] is None:
+        return
+    known = {
+        old["digest"]: old["training"].get("wall_s")
+        for old in load_records(docs)
+        if old["training"]
+    }
+    record["training"]["wall_s"] = wall_s or known.get(record["digest"])
 
 
 def _measure_all(row: "Row", file: Path | None, data: Path | None) -> list[Record]:
@@ -89,8 +104,8 @@ def _subject(row: "Row", file: Path | None) -> Record:
     if file is not None:
         loaded = load_checkpoint(file.read_bytes())
         made = loaded.provenance
-        keys = ("command", "iterations", "planned", "wall_s", "hardware", "start")
-        training = {key: made.get(key) for key in keys}
+        keys = ("command", "iterations", "planned", "hardware", "start")
+        training = {key: made[key] for key in keys if key in made}
         parts = {"learner": loaded.learner, "meta": loaded.meta, "recipe": loaded.recipe}
         recipe = made["recipe"]
         return parts | {

@@ -137,7 +137,7 @@ def _origins(rows: "list[Row]", by_row: dict[str, Record]) -> str:
         made = record.get("training") or {}
         trained = f"`{made['command']}`" if made else "nothing"
         if made.get("start"):
-            trained += f", from the θ of `{made['start']}`"
+            trained += f", from the θ of `{made['start']['name']}`"
         cells = (f"`{row.name}`", trained, _steps(record), _minutes(made), made.get("hardware", ""))
         lines.append(_line(*cells, f"`{record['command']}`"))
     return "\n".join(lines) + "\n"
