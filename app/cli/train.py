@@ -21,8 +21,9 @@ SAVED_EVERY = 200
 
 def train(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a .toml file.")],
+    name: Annotated[str | None, typer.Option(help="The checkpoint's name; the recipe's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run (runs/NAME).")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder with the data set.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The data set: its folder or file.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads, 0: all.")] = 0,
     stop_after: Annotated[int, typer.Option(help="Outer steps in this call, 0: all.")] = 0,
 ) -> None:
@@ -35,11 +36,12 @@ def train(
     from models.training import build_learner
 
     torch.set_num_threads(threads or torch.get_num_threads())
-    with in_one_line(ValueError, FileNotFoundError):
-        chosen = read_recipe(Path(recipe) if recipe.endswith(".toml") else recipe)
+    with in_one_line(ValueError, OSError):
+        chosen = _named(read_recipe(Path(recipe) if recipe.endswith(".toml") else recipe), name)
+        distribution = open_data(chosen.distribution, data)
+        chosen = _fitted(chosen, distribution)
         folder = out or Path("runs") / chosen.name
         folder.mkdir(parents=True, exist_ok=True)
-        distribution = open_data(chosen.distribution, data)
         learner = build_learner(chosen)
         state = _resume(chosen, learner, folder)
     if state.iteration:
@@ -47,9 +49,32 @@ def train(
     _run(chosen, learner, distribution, state, folder, stop_after)
     draw_curve(folder)
     if state.iteration == chosen.iterations:
-        publish(chosen, learner, distribution, state, folder, source=recipe)
+        said = [recipe] if name is None else [recipe, "--name", name]
+        publish(chosen, learner, distribution, state, folder, said=said)
     else:
         typer.echo(f"stopped after outer step {state.iteration}; the same command goes on")
+
+
+def _named(chosen: Any, name: str | None) -> Any:
+    from dataclasses import replace
+
+    from app.registry import check_name
+
+    check_name(name or chosen.name)
+    return chosen if name is None else replace(chosen, name=name)
+
+
+def _fitted(chosen: Any, distribution: Any) -> Any:
+    """The recipe as the data can give it; what had to change is said."""
+    from models.episodes import Supplying
+    from models.fitting import fit_recipe
+
+    if not isinstance(distribution, Supplying):
+        return chosen
+    fitted, changes = fit_recipe(chosen, distribution.supply())
+    for change in changes:
+        typer.echo(change)
+    return fitted
 
 
 def _resume(chosen: Any, learner: Any, folder: Path) -> Any:
