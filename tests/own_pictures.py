@@ -34,12 +34,12 @@ def drawing(strokes: list[Points], hand: random.Random) -> Image.Image:
     """(64, 64) grey, dark strokes on white paper, each point a little off."""
     picture = Image.new("L", (SIDE_PX, SIDE_PX), 255)
     pen = ImageDraw.Draw(picture)
-    across, down = hand.gauss(0, 0.04), hand.gauss(0, 0.04)
+    across, down = hand.gauss(0, 0.03), hand.gauss(0, 0.03)
     for points in strokes:
         path = [
             (
-                (x + across + hand.gauss(0, 0.025)) * SIDE_PX,
-                (y + down + hand.gauss(0, 0.025)) * SIDE_PX,
+                (x + across + hand.gauss(0, 0.015)) * SIDE_PX,
+                (y + down + hand.gauss(0, 0.015)) * SIDE_PX,
             )
             for x, y in points
         ]
