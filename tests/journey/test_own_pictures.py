@@ -157,4 +157,4 @@ def test_characters_it_never_saw_are_told_apart(
 
     assert len(held_out) == 8
     right = sum(label == name for label, (name, _) in zip(labels, asked, strict=True))
-    assert right / len(asked) >= 0.9
+    assert right / len(asked) >= 0.85

@@ -75,7 +75,7 @@ def test_widths_are_the_datas() -> None:
     assert (features.input_shape, features.network_config["inputs"]) == ((7, 2), 14)
     assert (series.network_config["inputs"], series.head.outputs) == (3, 2)
     assert shape(series.validation) == (1, 4, 5)
-    assert shape_of_features(build_learner(features).network, (7, 2))[0] == 64
+    assert shape_of_features(build_learner(features).network, (7, 2))[0] == 512
 
 
 def other(**changes: object) -> Recipe:
