@@ -15,9 +15,8 @@ from app.db.tenants import DEFAULT, SHARED, ensure_tenant
 from app.errors import ServiceError, refusal
 from app.store import BlobStore
 
-REFERENCE = re.compile(
-    r"([a-z0-9][a-z0-9._-]{0,63})(?::([1-9][0-9]{0,17})|@([a-z0-9][a-z0-9._-]{0,63}))?"
-)
+NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
+REFERENCE = re.compile(rf"({NAME})(?::([1-9][0-9]{{0,17}})|@({NAME}))?")
 
 LAST_VERSION = 2**31 - 1  # what the column holds
 
@@ -38,6 +37,15 @@ def parse_reference(text: str, *, pointer: str = "/checkpoint") -> Reference:
         raise refusal("validation", pointer, "expected name, name:3 or name@alias")
     name, version, alias = match.groups()
     return Reference(name=name, version=int(version) if version else None, alias=alias)
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError where a request could not name a checkpoint of this name."""
+    if not re.fullmatch(NAME, name):
+        raise ValueError(
+            f"the name {name!r}: expected 1 to 64 of a-z, 0-9, '.', '_' and '-', the first a "
+            "letter or a digit"
+        )
 
 
 def find_checkpoint(engine: Engine, tenant_id: str, reference: Reference) -> CheckpointRow:
@@ -81,13 +89,15 @@ def install(
 ) -> list[CheckpointRow]:
     """Makes checkpoint files versions of their names: blob before row.
 
-    Raises models.checkpoint.InvalidCheckpoint where a file is none.
+    Raises models.checkpoint.InvalidCheckpoint where a file is none, ValueError where its name is
+    none.
     """
     from models.checkpoint import describe_checkpoint, load_checkpoint
 
     installed = []
     for data in files:
         checkpoint = load_checkpoint(data)
+        check_name(checkpoint.name)
         digest = store.put(tenant_id, data)
         parameters = sum(tensor.numel() for tensor in checkpoint.meta.theta.values())
         with writing(engine) as connection:

@@ -34,7 +34,7 @@ CALIBRATED_EVERY = 100  # outer steps; θ moves little in so many
 
 @dataclass(slots=True, kw_only=True)
 class TrainingState:
-    """Where a run stands: outer steps done, what it learned so far, and the best of it by
+    """Where a run stands: outer steps done, what it learned so far, and the best of its stage by
     validation. prior and best_prior: where the recipe asks for one.
     """
 
@@ -162,6 +162,8 @@ def _one_step(
     episodes = episodes.to(state.device)
     for group in state.optimiser.param_groups:
         group["lr"] = cosine(stage, within)
+    if within == 0:  # what an earlier stage was best at is not what is served
+        state.best_score = -math.inf
     head = replace(learner.head, scale=stage.head_scale or learner.head.scale)
     learner = replace(learner, head=head)
     if stage.algorithm == "prototypes":

@@ -15,7 +15,7 @@ from app.cli.data import checkpoint_file, open_data
 
 def evaluate(
     checkpoint: Annotated[str, typer.Argument(help="A .safetensors file or a committed name.")],
-    data: Annotated[Path | None, typer.Option(help="Folder with the data set.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The data set: its folder or file.")] = None,
     episodes: Annotated[int, typer.Option(min=2, help="Test episodes.")] = 600,
     seed: Annotated[int, typer.Option(help="Which episodes.")] = 600,
     way: Annotated[int | None, typer.Option(min=1, help="Classes; the recipe's.")] = None,
@@ -32,7 +32,7 @@ def evaluate(
     from models.episodes import EpisodeShape
     from models.evaluation import evaluate as measure
 
-    with in_one_line(ValueError, FileNotFoundError):
+    with in_one_line(ValueError, OSError):
         loaded = load_checkpoint(checkpoint_file(checkpoint).read_bytes())
         recipe = loaded.provenance["recipe"]
         distribution = open_data(recipe["distribution"], data)

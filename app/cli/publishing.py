@@ -4,6 +4,7 @@ import hashlib
 import json
 import platform
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,12 @@ TEST_SEED = 600
 
 
 def publish(
-    chosen: Any, learner: Any, distribution: Any, state: Any, folder: Path, *, source: str
+    chosen: Any, learner: Any, distribution: Any, state: Any, folder: Path, *, said: Sequence[str]
 ) -> Path:
     """Writes the best θ by validation, with its score on test episodes, as a checkpoint file, and
     gives its path.
 
-    source: what the command line named as the recipe.
+    said: what decides the result of what the command line said: the recipe, and the name.
     """
     from models.checkpoint import Checkpoint, dump_checkpoint
 
@@ -39,7 +40,7 @@ def publish(
         },
         max_way=chosen.max_way,
         inner_loop=asdict(chosen.inner_loop),
-        provenance=_provenance(chosen, distribution, state, source),
+        provenance=_provenance(chosen, distribution, state, said),
         evaluation=[asdict(measured)],
     )
     target = folder / f"{chosen.name}.safetensors"
@@ -75,11 +76,11 @@ def _measure(chosen: Any, learner: Any, distribution: Any, state: Any) -> Any:
         )
 
 
-def _provenance(chosen: Any, distribution: Any, state: Any, source: str) -> dict[str, Any]:
+def _provenance(chosen: Any, distribution: Any, state: Any, said: Sequence[str]) -> dict[str, Any]:
     import torch
 
     return {
-        "command": shlex.join(["fewstep", "train", source]),
+        "command": shlex.join(["fewstep", "train", *said]),
         "recipe": json.loads(json.dumps(asdict(chosen))),
         "seed": chosen.seed,
         "iterations": state.iteration,

@@ -42,7 +42,7 @@ def reproduce(
         for row in read_rows():
             typer.echo(f"{row.name:45} {row.title}")
         return
-    with in_one_line(ValueError, FileNotFoundError):
+    with in_one_line(ValueError, OSError):
         row = find_row(name)
         file = wall_s = None
         if row.checkpoint and committed:

@@ -22,8 +22,9 @@ SAVED_EVERY = 200
 
 def train(
     recipe: Annotated[str, typer.Argument(help="A shipped recipe's name, or a .toml file.")],
+    name: Annotated[str | None, typer.Option(help="The checkpoint's name; the recipe's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run (runs/NAME).")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder with the data set.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The data set: its folder or file.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads, 0: all.")] = 0,
     stop_after: Annotated[int, typer.Option(help="Outer steps in this call, 0: all.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -31,15 +32,22 @@ def train(
     """Meta-trains a checkpoint: progress, a JSONL log, a resumable state and a picture of the
     curve.
     """
-    with in_one_line(ValueError, FileNotFoundError):
+    with in_one_line(ValueError, OSError):
         run_training(
-            recipe, out=out, data=data, threads=threads, stop_after=stop_after, device=device
+            recipe,
+            name=name,
+            out=out,
+            data=data,
+            threads=threads,
+            stop_after=stop_after,
+            device=device,
         )
 
 
 def run_training(
     recipe: str,
     *,
+    name: str | None = None,
     out: Path | None,
     data: Path | None,
     threads: int = 0,
@@ -60,10 +68,11 @@ def run_training(
     from models.training import build_learner, validate
 
     torch.set_num_threads(threads or torch.get_num_threads())
-    chosen = read_recipe(Path(recipe) if recipe.endswith(".toml") else recipe)
+    chosen = _named(read_recipe(Path(recipe) if recipe.endswith(".toml") else recipe), name)
+    distribution = open_data(chosen.distribution, data)
+    chosen = _fitted(chosen, distribution)
     folder = out or Path("runs") / chosen.name
     folder.mkdir(parents=True, exist_ok=True)
-    distribution = open_data(chosen.distribution, data)
     learner = build_learner(chosen)
     state = _resume(chosen, learner, folder, device)
     if state.iteration:
@@ -77,7 +86,30 @@ def run_training(
             return None
         state = replace(state)  # a judgement out of turn must not change how the run goes on
         validate(chosen, learner, distribution, state)
-    return publish(chosen, learner, distribution, state, folder, source=recipe)
+    said = [recipe] if name is None else [recipe, "--name", name]
+    return publish(chosen, learner, distribution, state, folder, said=said)
+
+
+def _named(chosen: Any, name: str | None) -> Any:
+    from dataclasses import replace
+
+    from app.registry import check_name
+
+    check_name(name or chosen.name)
+    return chosen if name is None else replace(chosen, name=name)
+
+
+def _fitted(chosen: Any, distribution: Any) -> Any:
+    """The recipe as the data can give it; what had to change is said."""
+    from models.episodes import Supplying
+    from models.fitting import fit_recipe
+
+    if not isinstance(distribution, Supplying):
+        return chosen
+    fitted, changes = fit_recipe(chosen, distribution.supply())
+    for change in changes:
+        typer.echo(change)
+    return fitted
 
 
 def _resume(chosen: Any, learner: Any, folder: Path, device: str) -> Any:
@@ -90,7 +122,7 @@ def _resume(chosen: Any, learner: Any, folder: Path, device: str) -> Any:
     else:
         warm = _warm_theta(chosen) if chosen.start else None
         state = start(chosen, learner, warm, device)
-    keep_log_until(folder / "log.jsonl", state.iteration)
+    _keep_log_until(folder / "log.jsonl", state.iteration)
     return state
 
 
@@ -162,7 +194,7 @@ def _save(chosen: Any, state: Any, folder: Path) -> None:
     partial.replace(folder / "state.safetensors")
 
 
-def keep_log_until(log: Path, iteration: int) -> None:
+def _keep_log_until(log: Path, iteration: int) -> None:
     lines = log.read_text().splitlines(keepends=True) if log.is_file() else []
     kept = [line for line in lines if line.endswith("\n")][:iteration]
     log.write_text("".join(kept))
