@@ -153,13 +153,15 @@ def _run(
         TextColumn("{task.completed}/{task.total}"),
     )
     steps = outer_loop(chosen, learner, distribution, state)
-    with Progress(*columns, TimeRemainingColumn()) as bar, (folder / "log.jsonl").open("a") as log:
+    with (
+        Progress(*columns, TimeRemainingColumn()) as bar,
+        (folder / "log.jsonl").open("a", buffering=1) as log,
+    ):
         task = bar.add_task(chosen.name, total=chosen.iterations, completed=state.iteration)
         for step, took_s in _until(last, seconds, steps, state):
             log.write(json.dumps(_record(step, took_s)) + "\n")
             bar.update(task, completed=step.iteration, description=_headline(chosen.name, step))
             if step.iteration % SAVED_EVERY == 0 or step.iteration == last:
-                log.flush()
                 _save(chosen, state, folder)
     _save(chosen, state, folder)
 

@@ -1,10 +1,7 @@
 """Real handwriting that the checkpoint has never seen: held-out Omniglot characters."""
 
-import zipfile
-from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 
 import httpx
 import numpy as np
@@ -32,17 +29,6 @@ class Ended:
 
     adaptation: Json
     labels: list[str]
-
-
-@pytest.fixture(scope="module")
-def drawings(omniglot_dir: Path) -> dict[str, list[bytes]]:
-    """The PNGs of every character, as they lie in the official archives."""
-    found: dict[str, list[bytes]] = defaultdict(list)
-    for archive in ("images_background.zip", "images_evaluation.zip"):
-        with zipfile.ZipFile(omniglot_dir / archive) as zipped:
-            for member in sorted(name for name in zipped.namelist() if name.endswith(".png")):
-                found["/".join(PurePosixPath(member).parts[-3:-1])].append(zipped.read(member))
-    return found
 
 
 @pytest.fixture(scope="module")

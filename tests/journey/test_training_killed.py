@@ -1,5 +1,6 @@
 """`fewstep train`, killed at a random step and started again: the bytes of an unbroken run."""
 
+import json
 import os
 import random
 import signal
@@ -7,27 +8,24 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.processes import FEWSTEP, clean_environment
 
 RECIPE = """
-name = "letters"
+name = "vectors"
 task = "classification"
 seed = 3
-input_shape = [1, 28, 28]
 max_way = 5
 
 [distribution]
-name = "omniglot"
-distort = 0.7
+name = "features"
 
 [network]
-name = "conv4"
-channels = 1
-filters = 8
-pooled = false
-flatten = false
+name = "mlp"
+hidden = [24, 16]
+normalised = true
 
 [head]
 kind = "prototype"
@@ -41,9 +39,9 @@ prior_examples = 10
 
 [[stages]]
 algorithm = "prototypes"
-iterations = 250
-episodes = 1
-way = [3, 8]
+iterations = 500
+episodes = 2
+way = [3, 5]
 shot = 1
 query = 2
 inner_steps = 0
@@ -51,69 +49,80 @@ learning_rate = 1e-3
 final_learning_rate = 1e-4
 
 [[stages]]
-iterations = 150
+iterations = 500
 episodes = 2
 way = 5
 shot = [1, 2]
 query = 2
 inner_steps = 2
-learning_rate = 1e-4
+learning_rate = 1e-3
 final_learning_rate = 1e-5
-multi_step_loss = 40
+multi_step_loss = 100
 
 [validation]
-every = 120
-episodes = 4
+every = 150
+episodes = 20
 way = 5
 shot = 1
 query = 2
 """
+STEPS = 1000
 
 
 @pytest.mark.e2e
-def test_a_training_killed_at_random_steps_ends_with_the_same_bytes(
-    omniglot_dir: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "letters.toml").write_text(RECIPE)
+def test_a_training_killed_at_random_steps_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    write_data(tmp_path)
     seed = random.randrange(2**32)
     chance = random.Random(seed)
 
-    finish(train(tmp_path, "unbroken", omniglot_dir))
-    kills = [chance.randint(1, 240), chance.randint(241, 390)]
-    for step in kills:
-        kill_after(train(tmp_path, "broken", omniglot_dir), tmp_path / "broken", step)
-    finish(train(tmp_path, "broken", omniglot_dir))
+    finish(train(tmp_path, "unbroken"))
+    # one kill before the first state is saved, one in each stage
+    parts = ((1, 190), (210, 490), (510, 990))
+    stops = [chance.randint(*part) for part in parts]
+    reached = [kill_at(train(tmp_path, "broken"), tmp_path / "broken", step) for step in stops]
+    finish(train(tmp_path, "broken"))
 
-    for name in ("letters.safetensors", "state.safetensors"):
+    assert all(0 < step < STEPS for step in reached), reached
+    for name in ("vectors.safetensors", "state.safetensors"):
         unbroken, broken = (tmp_path / run / name for run in ("unbroken", "broken"))
-        assert broken.read_bytes() == unbroken.read_bytes(), f"{name}, seed {seed}, {kills}"
+        assert broken.read_bytes() == unbroken.read_bytes(), f"{name}, seed {seed}, {reached}"
 
 
-def train(folder: Path, run: str, omniglot: Path) -> "subprocess.Popen[bytes]":
-    command = [FEWSTEP, "train", "letters.toml", "--out", run, "--threads", "1"]
-    cache = os.environ.get("XDG_CACHE_HOME", str(folder / "cache"))
-    environment = clean_environment(FEWSTEP_OMNIGLOT=str(omniglot), XDG_CACHE_HOME=cache)
+def write_data(folder: Path) -> None:
+    draw = np.random.default_rng(8)
+    centres = draw.normal(size=(30, 12))
+    y = np.repeat(np.arange(30), 8)
+    x = centres[y] + draw.normal(size=(240, 12)) * 0.5
+    np.savez(folder / "vectors.npz", x=x.astype(np.float32), y=y)
+    (folder / "vectors.toml").write_text(RECIPE)
+
+
+def train(folder: Path, run: str) -> "subprocess.Popen[bytes]":
+    command = [FEWSTEP, "train", "vectors.toml", "--data", "vectors.npz", "--out", run]
+    environment = clean_environment(XDG_CACHE_HOME=str(folder / "cache"), PYTHONUNBUFFERED="1")
     with (folder / f"{run}.log").open("ab") as log:
-        return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+        return subprocess.Popen(
+            [*command, "--threads", "1"], cwd=folder, env=environment, stdout=log, stderr=log
+        )
 
 
 def finish(process: "subprocess.Popen[bytes]") -> None:
-    assert process.wait(timeout=240) == 0
+    assert process.wait(timeout=120) == 0
 
 
-def kill_after(process: "subprocess.Popen[bytes]", run: Path, step: int) -> None:
-    """kill -9 once the log, which is written in blocks, or the clock says so."""
-    saved = run / "state.safetensors"
+def kill_at(process: "subprocess.Popen[bytes]", run: Path, step: int) -> int:
+    """kill -9 as soon as the log shows this step; the step that it had come to."""
     deadline = time.monotonic() + 120
-    before = saved.stat().st_mtime_ns if saved.is_file() else 0
-    while process.poll() is None and time.monotonic() < deadline:
-        moved = saved.is_file() and saved.stat().st_mtime_ns > before
-        if moved and step > 200:
-            break
-        if step <= 200 and (run / "log.jsonl").is_file():
-            time.sleep(step / 100)
-            break
-        time.sleep(0.005)
-    if process.poll() is None:
-        os.kill(process.pid, signal.SIGKILL)
+    while steps_done(run) < step:
+        assert process.poll() is None, "the training ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
     process.wait(timeout=30)
+    return steps_done(run)
+
+
+def steps_done(run: Path) -> int:
+    log = run / "log.jsonl"
+    lines = log.read_text().splitlines() if log.is_file() else []
+    return len([line for line in lines if line.endswith("}") and json.loads(line)])
