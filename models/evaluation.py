@@ -27,6 +27,7 @@ from models.normalisation import Params
 from models.outer_loop import MetaParams, score_of
 
 Protocol = Literal["one by one", "transductive"]
+STACKED, LARGE = 20, 16  # episodes in one call on a CPU; from so many support examples on, one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,20 +100,31 @@ def score_episodes(
     mode: Normalisation = "batch" if protocol == "transductive" else "support"
     judged = replace(learner, normalisation=mode)
     inner = replace(recipe, step_sizes=meta.step_sizes)
+    stacked = STACKED if episodes.support_x.shape[1] < LARGE else 1
+    scores: list[Tensor] = []
+    for first in range(0, len(episodes), stacked):
+        part = episodes.part(first, first + stacked)
+        scores += _score_stack(judged, meta.theta, inner, part)
+    return scores
+
+
+def _score_stack(
+    learner: Learner, theta: Params, recipe: InnerLoop, episodes: Episodes
+) -> list[Tensor]:
     with torch.no_grad():
         adapted = adapt_episodes(
-            judged,
-            meta.theta,
+            learner,
+            theta,
             episodes.support_x,
             episodes.support_y,
-            inner,
+            recipe,
             outputs=episodes.outputs,
         )
         outputs = [
-            predict(judged, episode_of(adapted, e), episodes.query_x[e])
+            predict(learner, episode_of(adapted, e), episodes.query_x[e])
             for e in range(len(episodes))
         ]
-        return [score_of(judged, o, episodes.query_y[e]) for e, o in enumerate(outputs)]
+        return [score_of(learner, o, episodes.query_y[e]) for e, o in enumerate(outputs)]
 
 
 def episode_of(adapted: Adapted, episode: int) -> Adapted:

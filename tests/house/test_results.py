@@ -1,0 +1,71 @@
+"""The page of results: nothing on it is made up, and it is what its records say."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from app.cli.data import checkpoint_file
+from app.cli.results import keep_records, load_records, number, render
+from models.reproductions import Measure, Row, find_row, read_rows
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def record(row: Row, measure: Measure, **more: Any) -> dict[str, Any]:
+    shape = {key: getattr(measure, key) for key in ("protocol", "way", "shot", "query", "steps")}
+    task = "regression" if measure.way == 1 else "classification"
+    return {"row": row.name, "task": task, "mean": 0.9, "ci95": 0.01, "training": None} | {
+        **shape,
+        "command": f"fewstep reproduce {row.name}",
+        "digest": "",
+        **more,
+    }
+
+
+def test_a_row_without_a_record_says_why_it_is_not_measured() -> None:
+    page = render(read_rows(), [])
+
+    assert "not measured" in page
+    assert "MiniImagenet 5-way 1-shot: the pictures of MiniImagenet" in page
+
+
+def test_a_measured_number_stands_beside_the_papers() -> None:
+    row = find_row("paper/omniglot-5way-1shot")
+
+    page = render([row], [record(row, measure) for measure in row.measures])
+
+    assert "98.7 ± 0.4 | 99.53 (Meta-SGD) | 90.00 ± 1.00 | 90.00 ± 1.00 | 90.00 ± 1.00" in page
+
+
+def test_errors_are_not_shown_in_percent() -> None:
+    assert number({"task": "regression", "mean": 0.28, "ci95": 0.0371}) == "0.280 ± 0.037"
+
+
+def test_a_new_measurement_takes_the_place_of_the_rows_older_ones(tmp_path: Path) -> None:
+    sinusoid, other = find_row("paper/sinusoid"), find_row("baselines/sinusoid-oracle")
+    keep_records(tmp_path, [record(other, other.measures[0])])
+    keep_records(tmp_path, [record(sinusoid, measure, mean=1.0) for measure in sinusoid.measures])
+
+    keep_records(tmp_path, [record(sinusoid, sinusoid.measures[0], mean=2.0)])
+
+    kept = load_records(tmp_path)
+    assert [(r["row"], r["mean"]) for r in kept] == [
+        ("paper/sinusoid", 2.0),
+        ("baselines/sinusoid-oracle", 0.9),
+    ]
+    assert json.loads((tmp_path / "results.json").read_text())["records"] == kept
+
+
+def test_the_page_of_results_is_what_its_records_say() -> None:
+    assert (DOCS / "results.md").read_text() == render(read_rows(), load_records(DOCS))
+
+
+def test_every_number_belongs_to_the_committed_file() -> None:
+    measured = {record["row"]: record["digest"] for record in load_records(DOCS)}
+
+    for name, digest in measured.items():
+        checkpoint = find_row(name).checkpoint
+        if checkpoint is not None:
+            data = checkpoint_file(checkpoint).read_bytes()
+            assert hashlib.sha256(data).hexdigest() == digest, name
