@@ -2,6 +2,7 @@
 
 import typer
 
+from app.cli.checkpoints import checkpoints
 from app.cli.evaluate import evaluate
 from app.cli.keys import keys
 from app.cli.operating import migrate, worker_health
@@ -18,3 +19,4 @@ app = typer.Typer(
 for command in (serve, worker, migrate, worker_health, train, evaluate):
     app.command()(command)
 app.add_typer(keys, name="keys")
+app.add_typer(checkpoints, name="checkpoints")
