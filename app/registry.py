@@ -15,9 +15,8 @@ from app.db.tenants import DEFAULT, SHARED, ensure_tenant
 from app.errors import ServiceError, refusal
 from app.store import BlobStore
 
-REFERENCE = re.compile(
-    r"([a-z0-9][a-z0-9._-]{0,63})(?::([1-9][0-9]{0,17})|@([a-z0-9][a-z0-9._-]{0,63}))?"
-)
+NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
+REFERENCE = re.compile(rf"({NAME})(?::([1-9][0-9]{{0,17}})|@({NAME}))?")
 
 LAST_VERSION = 2**31 - 1  # what the column holds
 
@@ -40,6 +39,15 @@ def parse_reference(text: str, *, pointer: str = "/checkpoint") -> Reference:
     return Reference(name=name, version=int(version) if version else None, alias=alias)
 
 
+def check_name(name: str) -> None:
+    """Raises ValueError where a request could not name a checkpoint of this name."""
+    if not re.fullmatch(NAME, name):
+        raise ValueError(
+            f"the name {name!r}: expected 1 to 64 of a-z, 0-9, '.', '_' and '-', the first a "
+            "letter or a digit"
+        )
+
+
 def find_checkpoint(engine: Engine, tenant_id: str, reference: Reference) -> CheckpointRow:
     """The version that a tenant means. Raises ServiceError ``not-found``."""
     found = None
@@ -57,11 +65,16 @@ def list_checkpoints(engine: Engine, tenant_id: str) -> list[CheckpointRow]:
         return list_versions(connection, tenant_id)
 
 
-def shipped_files() -> list[Path]:
-    """The checkpoint files that come with the product."""
+def committed_folder() -> Path:
+    """Where the shipped checkpoints lie, and below them those that only back a published number."""
     import models
 
-    return sorted((Path(models.__file__).parent / "checkpoints").glob("*.safetensors"))
+    return Path(models.__file__).parent / "checkpoints"
+
+
+def shipped_files() -> list[Path]:
+    """The checkpoint files that come with the product."""
+    return sorted(committed_folder().glob("*.safetensors"))
 
 
 def install_shipped(engine: Engine, store: BlobStore) -> None:
@@ -76,13 +89,15 @@ def install(
 ) -> list[CheckpointRow]:
     """Makes checkpoint files versions of their names: blob before row.
 
-    Raises models.checkpoint.InvalidCheckpoint where a file is none.
+    Raises models.checkpoint.InvalidCheckpoint where a file is none, ValueError where its name is
+    none.
     """
     from models.checkpoint import describe_checkpoint, load_checkpoint
 
     installed = []
     for data in files:
         checkpoint = load_checkpoint(data)
+        check_name(checkpoint.name)
         digest = store.put(tenant_id, data)
         parameters = sum(tensor.numel() for tensor in checkpoint.meta.theta.values())
         with writing(engine) as connection:

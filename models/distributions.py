@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from models.episodes import TaskDistribution
+from models.tasks.features import load_features
+from models.tasks.miniimagenet import load_miniimagenet
 from models.tasks.omniglot import load_omniglot
+from models.tasks.pictures import load_pictures
+from models.tasks.series import load_series
 from models.tasks.sinusoid import Sinusoids
 
 GROUP = "fewstep.tasks"
 
 
 class Opener(Protocol):
-    """Opens a distribution: its recipe's table without the name, its data folder where it has one,
-    a folder to keep compact copies in, and a callable that is told of every example read.
+    """Opens a distribution: its recipe's table without the name, its data folder (or file) where it
+    has one, a folder to keep compact copies in, and a callable that is told of every example read.
 
     Raises FileNotFoundError where data are missing, ValueError where they are not as expected.
     """
@@ -73,16 +77,28 @@ def _sinusoid(
     return Sinusoids(**config)
 
 
-def _omniglot(
-    config: Mapping[str, Any],
-    *,
-    folder: Path | None,
-    cache: Path | None,
-    progress: Callable[[int], None],
-) -> TaskDistribution:
-    if folder is None:
-        raise FileNotFoundError("omniglot: expected a folder with its two zips")
-    return load_omniglot(folder, cache=cache, progress=progress, **config)
+def _from(load: Callable[..., TaskDistribution], expected: str) -> Opener:
+    """The opener of a data set that lies somewhere; expected: what has to be there."""
+
+    def opened(
+        config: Mapping[str, Any],
+        *,
+        folder: Path | None,
+        cache: Path | None,
+        progress: Callable[[int], None],
+    ) -> TaskDistribution:
+        if folder is None:
+            raise FileNotFoundError(f"expected {expected}; name it with --data")
+        return load(folder, cache=cache, progress=progress, **config)
+
+    return opened
 
 
-OPENERS: Mapping[str, Opener] = {"sinusoid": _sinusoid, "omniglot": _omniglot}
+OPENERS: Mapping[str, Opener] = {
+    "sinusoid": _sinusoid,
+    "omniglot": _from(load_omniglot, "a folder with the two zips of Omniglot"),
+    "miniimagenet": _from(load_miniimagenet, "a folder with train.csv, val.csv, test.csv, images/"),
+    "pictures": _from(load_pictures, "a folder with a folder of pictures for each class"),
+    "features": _from(load_features, "an .npz file with the arrays x and y"),
+    "series": _from(load_series, "an .npz file with the arrays x and y"),
+}

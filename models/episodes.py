@@ -1,7 +1,7 @@
 """What a few-shot task is made of: E episodes of support and query examples, stacked."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -53,6 +53,26 @@ class EpisodeShape:
     way: int
     shot: int
     query: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supply:
+    """What a data set can give: the shape of an input, and how much there is to draw from.
+
+    counts: by split, the examples of each class, or the points of each task of a regression;
+    outputs: values per point of a regression, 0 for classes.
+    """
+
+    input_shape: tuple[int, ...]
+    counts: dict[str, tuple[int, ...]]
+    outputs: int = 0
+
+
+@runtime_checkable
+class Supplying(Protocol):
+    """A distribution over a data set with an end, which says how far it goes."""
+
+    def supply(self) -> Supply: ...
 
 
 class TaskDistribution(Protocol):

@@ -7,7 +7,7 @@ al. 2017.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -66,17 +66,24 @@ def evaluate(
         drawn = drawn.to(meta.tensors()[0].device)
         scores.extend(score_episodes(learner, meta, recipe, drawn, protocol=protocol))
         progress(len(scores))
-    values = torch.stack(scores).double().cpu()
+    return summarise(scores, protocol=protocol, shape=shape, steps=recipe.steps, seed=seed)
+
+
+def summarise(
+    scores: Sequence[Tensor], *, protocol: Protocol, shape: EpisodeShape, steps: int, seed: int
+) -> Evaluation:
+    """The mean of one score per episode, with its interval."""
+    values = torch.stack(list(scores)).double().cpu()
     return Evaluation(
         protocol=protocol,
-        episodes=episodes,
+        episodes=len(values),
         way=shape.way,
         shot=shape.shot,
         query=shape.query,
-        steps=recipe.steps,
+        steps=steps,
         seed=seed,
         mean=values.mean().item(),
-        ci95=1.96 * values.std(correction=0).item() / math.sqrt(episodes),
+        ci95=1.96 * values.std(correction=0).item() / math.sqrt(len(values)),
     )
 
 

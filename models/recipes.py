@@ -109,6 +109,7 @@ class Recipe:
     """A meta-training run: task distribution, network, head, inner loop, stages, validation,
     seed.
 
+    input_shape: () where the data decide, ``models/fitting.py``.
     start: the checkpoint whose θ the run begins with, by name; else it is drawn from the seed.
     """
 
@@ -163,7 +164,7 @@ def _recipe(table: dict[str, Any]) -> Recipe:
         distribution=table["distribution"],
         network=table["network"]["name"],
         network_config={k: v for k, v in table["network"].items() if k != "name"},
-        input_shape=tuple(table["input_shape"]),
+        input_shape=tuple(table.get("input_shape", ())),
         head=Head(**table["head"]),
         max_way=table.get("max_way", 1),
         inner_loop=ServedInnerLoop(**table["inner_loop"]),

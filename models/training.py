@@ -34,7 +34,7 @@ CALIBRATED_EVERY = 100  # outer steps; θ moves little in so many
 
 @dataclass(slots=True, kw_only=True)
 class TrainingState:
-    """Where a run stands: outer steps done, what it learned so far, and the best of it by
+    """Where a run stands: outer steps done, what it learned so far, and the best of its stage by
     validation. prior and best_prior: where the recipe asks for one.
     """
 
@@ -74,10 +74,17 @@ def build_learner(recipe: Recipe) -> Learner:
     )
 
 
-def start(recipe: Recipe, learner: Learner, warm: Params | None = None) -> TrainingState:
-    """The state before the first outer step; ``warm``: the θ of the checkpoint it starts from."""
-    theta = _initial_theta(recipe, learner) if warm is None else warm
-    return state_of(0, MetaParams(theta=theta, step_sizes=_initial_sizes(recipe, theta)))
+def start(
+    recipe: Recipe, learner: Learner, warm: Params | None = None, device: str = "cpu"
+) -> TrainingState:
+    """The state before the first outer step; ``warm``: the θ of the checkpoint it starts from, of
+    which a head of other classes is left out.
+    """
+    theta = _initial_theta(recipe, learner)
+    fitting = {n: t for n, t in (warm or {}).items() if n in theta and t.shape == theta[n].shape}
+    theta = {name: tensor.to(device) for name, tensor in (theta | fitting).items()}
+    sizes = {name: tensor.to(device) for name, tensor in _initial_sizes(recipe, theta).items()}
+    return state_of(0, MetaParams(theta=theta, step_sizes=sizes))
 
 
 def state_of(iteration: int, meta: MetaParams) -> TrainingState:
@@ -103,8 +110,31 @@ def train(
         state.iteration += 1
         validation = None
         if state.iteration % recipe.validation.every == 0 or state.iteration == recipe.iterations:
-            validation = _validate(recipe, learner, distribution, state)
+            validation = validate(recipe, learner, distribution, state)
         yield Progress(iteration=state.iteration, result=result, validation=validation)
+
+
+def validate(
+    recipe: Recipe, learner: Learner, distribution: TaskDistribution, state: TrainingState
+) -> float:
+    """The score on validation episodes; the best of a run is kept in ``state``."""
+    prior = _calibrated(recipe, learner, distribution, state)
+    measured = evaluate(
+        replace(learner, prior=prior),
+        snapshot(state.meta),
+        served_loop(recipe),
+        distribution,
+        split="validation",
+        shape=recipe.validation.shape,
+        episodes=recipe.validation.episodes,
+        seed=VALIDATION_SEED,
+        protocol="transductive" if learner.normalisation == "batch" else "one by one",
+    ).mean
+    score = measured if recipe.task == "classification" else -measured
+    if score >= state.best_score:
+        state.best, state.best_score = snapshot(state.meta), score
+        state.best_iteration, state.best_prior = state.iteration, prior
+    return measured
 
 
 def served_loop(recipe: Recipe) -> InnerLoop:
@@ -132,6 +162,8 @@ def _one_step(
     episodes = episodes.to(state.device)
     for group in state.optimiser.param_groups:
         group["lr"] = cosine(stage, within)
+    if within == 0:  # what an earlier stage was best at is not what is served
+        state.best_score = -math.inf
     head = replace(learner.head, scale=stage.head_scale or learner.head.scale)
     learner = replace(learner, head=head)
     if stage.algorithm == "prototypes":
@@ -169,28 +201,6 @@ def cosine(stage: Stage, within: int) -> float:
     """The learning rate of a stage's step: a half cosine from the first to the final value."""
     share = (1 + math.cos(math.pi * within / stage.iterations)) / 2
     return stage.final_learning_rate + share * (stage.learning_rate - stage.final_learning_rate)
-
-
-def _validate(
-    recipe: Recipe, learner: Learner, distribution: TaskDistribution, state: TrainingState
-) -> float:
-    prior = _calibrated(recipe, learner, distribution, state)
-    measured = evaluate(
-        replace(learner, prior=prior),
-        snapshot(state.meta),
-        served_loop(recipe),
-        distribution,
-        split="validation",
-        shape=recipe.validation.shape,
-        episodes=recipe.validation.episodes,
-        seed=VALIDATION_SEED,
-        protocol="transductive" if learner.normalisation == "batch" else "one by one",
-    ).mean
-    score = measured if recipe.task == "classification" else -measured
-    if score >= state.best_score:
-        state.best, state.best_score = snapshot(state.meta), score
-        state.best_iteration, state.best_prior = state.iteration, prior
-    return measured
 
 
 def _initial_theta(recipe: Recipe, learner: Learner) -> Params:

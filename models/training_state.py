@@ -39,13 +39,13 @@ def dump_state(recipe: Recipe, state: TrainingState) -> bytes:
     return save_tensors(whole, metadata={"state": json.dumps(about)})
 
 
-def load_state(recipe: Recipe, data: bytes) -> TrainingState:
+def load_state(recipe: Recipe, data: bytes, device: str = "cpu") -> TrainingState:
     """The state in these bytes. Raises ValueError where another recipe wrote it."""
     length = int.from_bytes(data[:8], "little")
     about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["state"])
     if about["recipe"] != _so_far(recipe, about["iteration"]):
         raise ValueError("the saved state belongs to another recipe; choose another folder")
-    tensors = load_tensors(data)
+    tensors = {name: tensor.to(device) for name, tensor in load_tensors(data).items()}
     state = state_of(about["iteration"], _meta("now", tensors))
     state.best, state.best_score = _meta("best", tensors), about["best_score"]
     state.best_iteration = about["best_iteration"]
@@ -53,7 +53,8 @@ def load_state(recipe: Recipe, data: bytes) -> TrainingState:
     state.prior, state.best_prior = (_prior(w, tensors, examples) for w in ("now", "best"))
     for index, tensor in enumerate(state.meta.tensors()):
         if f"adam.{index}.step" in tensors:
-            state.optimiser.state[tensor] = {m: tensors[f"adam.{index}.{m}"] for m in MOMENTS}
+            moments = {m: tensors[f"adam.{index}.{m}"] for m in MOMENTS}
+            state.optimiser.state[tensor] = moments | {"step": moments["step"].cpu()}
     return state
 
 

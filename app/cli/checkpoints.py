@@ -1,8 +1,58 @@
-"""``fewstep checkpoints``: files of meta-trained parameters, made and kept."""
+"""``fewstep checkpoints``: what the service can adapt from; to add to it and to list it, also while
+it runs.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
 
 import typer
+from sqlalchemy import Engine
 
+from app.cli.complaining import in_one_line
 from app.cli.importing import import_checkpoint
+from app.cli.tenants import Tenant
+from app.db.checkpoints import CheckpointRow
+from app.db.migrating import migrated
+from app.db.tenants import DEFAULT
+from app.errors import ServiceError
+from app.registry import install, list_checkpoints
+from app.settings import Settings, load_settings
+from app.store import StoreFull, StoreUnavailable, open_store
 
-checkpoints = typer.Typer(no_args_is_help=True, help="Checkpoint files.")
+checkpoints = typer.Typer(no_args_is_help=True, help="Checkpoints that the service adapts from.")
 checkpoints.command("import")(import_checkpoint)
+
+
+@checkpoints.command("add")
+def add(
+    file: Annotated[Path, typer.Argument(help="A .safetensors file that `train` wrote.")],
+    tenant: Tenant = DEFAULT,
+) -> None:
+    """Checks a checkpoint file and makes it a version of its name; requests can name it at once."""
+    with _service() as (engine, settings):
+        store = open_store(settings.effective_store_url)
+        [row] = install(engine, store, tenant, [file.read_bytes()])
+    typer.echo(_line(row))
+
+
+@checkpoints.command("list")
+def show(tenant: Tenant = DEFAULT) -> None:
+    """Lists every version that a tenant can use, the shipped ones among them."""
+    with _service() as (engine, _):
+        rows = list_checkpoints(engine, tenant)
+    for row in rows:
+        typer.echo(_line(row))
+
+
+@contextmanager
+def _service() -> Iterator[tuple[Engine, Settings]]:
+    settings = load_settings()
+    mendable = (ValueError, OSError, ServiceError, StoreFull, StoreUnavailable)
+    with in_one_line(*mendable), migrated(settings.effective_database_url) as engine:
+        yield engine, settings
+
+
+def _line(row: CheckpointRow) -> str:
+    return f"{row.ref.name}:{row.ref.version}  sha256:{row.ref.digest}"

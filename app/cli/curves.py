@@ -1,6 +1,7 @@
 """The picture of a training run: its log as a curve."""
 
 import json
+import math
 from pathlib import Path
 
 
@@ -12,7 +13,8 @@ def draw_curve(folder: Path) -> None:
     from matplotlib import pyplot as plt
 
     records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-    measured = [(r["iteration"], r["validation"]) for r in records if r["validation"] is not None]
+    judged = [r for r in records if r["validation"] is not None]
+    measured = [(r["iteration"], r["validation"]) for r in judged if math.isfinite(r["validation"])]
     figure, axes = plt.subplots(figsize=(7, 4))
     axes.plot(
         [r["iteration"] for r in records], _smooth([r["score"] for r in records]), label="training"

@@ -39,6 +39,23 @@ def data_folder(distribution: str, given: Path | None) -> Path | None:
     return folder
 
 
+def checkpoint_file(name: str) -> Path:
+    """A .safetensors file, or the committed one of this name.
+
+    Raises FileNotFoundError where there is none.
+    """
+    from app.registry import committed_folder
+
+    committed = committed_folder()
+    path = committed / f"{name}.safetensors"
+    path = path if path.is_file() else Path(name)
+    if not path.is_file():
+        known = sorted(committed.rglob("*.safetensors"))
+        names = ", ".join(str(file.relative_to(committed).with_suffix("")) for file in known)
+        raise FileNotFoundError(f"no file {name}; committed checkpoints are {names}")
+    return path
+
+
 def open_data(config: dict[str, Any], given: Path | None) -> "TaskDistribution":
     """A recipe's task distribution, its data found (or fetched), read and kept, with progress.
 

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from app.cli.complaining import in_one_line
-from app.cli.data import open_data
+from app.cli.data import checkpoint_file, open_data
 
 
 def evaluate(
-    checkpoint: Annotated[str, typer.Argument(help="A .safetensors file or a shipped name.")],
-    data: Annotated[Path | None, typer.Option(help="Folder with the data set.")] = None,
+    checkpoint: Annotated[str, typer.Argument(help="A .safetensors file or a committed name.")],
+    data: Annotated[Path | None, typer.Option(help="The data set: its folder or file.")] = None,
     episodes: Annotated[int, typer.Option(min=2, help="Test episodes.")] = 600,
     seed: Annotated[int, typer.Option(help="Which episodes.")] = 600,
     way: Annotated[int | None, typer.Option(min=1, help="Classes; the recipe's.")] = None,
@@ -32,8 +32,8 @@ def evaluate(
     from models.episodes import EpisodeShape
     from models.evaluation import evaluate as measure
 
-    with in_one_line(ValueError, FileNotFoundError):
-        loaded = load_checkpoint(_file(checkpoint).read_bytes())
+    with in_one_line(ValueError, OSError):
+        loaded = load_checkpoint(checkpoint_file(checkpoint).read_bytes())
         recipe = loaded.provenance["recipe"]
         distribution = open_data(recipe["distribution"], data)
     usual = recipe["validation"]
@@ -55,17 +55,6 @@ def evaluate(
             progress=lambda done: bar.update(task, completed=done),
         )
     typer.echo(json.dumps(asdict(measured)) if as_json else _in_words(loaded, measured))
-
-
-def _file(name: str) -> Path:
-    from app.registry import shipped_files
-
-    shipped = {path.stem: path for path in shipped_files()}
-    path = shipped.get(name, Path(name))
-    if not path.is_file():
-        known = ", ".join(shipped)
-        raise typer.BadParameter(f"no file {name}; shipped checkpoints are {known}")
-    return path
 
 
 def _with_steps(recipe: Any, steps: int | None) -> Any:

@@ -1,6 +1,5 @@
 """``fewstep keys``: create, list and revoke API keys."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ import typer
 from sqlalchemy import Engine
 
 from app.cli.complaining import in_one_line
+from app.cli.tenants import Tenant
 from app.db.engine import reading, writing
 from app.db.keys import NAME_CHARACTERS, KeyRow, create_key, list_keys, revoke_key
 from app.db.migrating import migrated
@@ -25,12 +25,10 @@ keys = typer.Typer(
 @keys.command("create")
 def create(
     name: Annotated[str, typer.Option(help="What the key is for.")] = "",
-    tenant: Annotated[str, typer.Option(help="Whose it is: a-z, 0-9 and _.")] = DEFAULT,
+    tenant: Tenant = DEFAULT,
     days: Annotated[int | None, typer.Option(min=1, help="How long it lives.")] = None,
 ) -> None:
     """Creates a key and prints it, this once; only its hash is kept."""
-    if not re.fullmatch("[a-z0-9_]{1,40}", tenant):
-        raise typer.BadParameter("expected 1 to 40 of a-z, 0-9 and _", param_hint="--tenant")
     if len(name) > NAME_CHARACTERS:
         raise typer.BadParameter(
             f"expected up to {NAME_CHARACTERS} characters", param_hint="--name"

@@ -6,6 +6,7 @@ from app.cli.checkpoints import checkpoints
 from app.cli.evaluate import evaluate
 from app.cli.keys import keys
 from app.cli.operating import migrate, worker_health
+from app.cli.reproduce import reproduce
 from app.cli.serve import serve
 from app.cli.train import train
 from app.cli.worker import worker
@@ -16,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Few-shot fine-tuning on meta-trained checkpoints.",
 )
-for command in (serve, worker, migrate, worker_health, train, evaluate):
+for command in (serve, worker, migrate, worker_health, train, evaluate, reproduce):
     app.command()(command)
 app.add_typer(keys, name="keys")
 app.add_typer(checkpoints, name="checkpoints")

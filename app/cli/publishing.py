@@ -1,8 +1,10 @@
 """The end of a training run: the best θ by validation, measured and kept as a checkpoint."""
 
+import hashlib
 import json
 import platform
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,18 @@ from typing import Any
 import typer
 from rich.progress import Progress
 
+from app.cli.data import checkpoint_file
+
 TEST_SEED = 600
 
 
 def publish(
-    chosen: Any, learner: Any, distribution: Any, state: Any, folder: Path, *, source: str
-) -> None:
-    """Writes the best θ by validation, with its score on test episodes, as a checkpoint file.
+    chosen: Any, learner: Any, distribution: Any, state: Any, folder: Path, *, said: Sequence[str]
+) -> Path:
+    """Writes the best θ by validation, with its score on test episodes, as a checkpoint file, and
+    gives its path.
 
-    source: what the command line named as the recipe.
+    said: what decides the result of what the command line said: the recipe, and the name.
     """
     from models.checkpoint import Checkpoint, dump_checkpoint
 
@@ -35,12 +40,20 @@ def publish(
         },
         max_way=chosen.max_way,
         inner_loop=asdict(chosen.inner_loop),
-        provenance=_provenance(chosen, distribution, state, source),
+        provenance=_provenance(chosen, distribution, state, said),
         evaluation=[asdict(measured)],
     )
     target = folder / f"{chosen.name}.safetensors"
     target.write_bytes(dump_checkpoint(checkpoint))
     typer.echo(f"{target}: {measured.mean:.4f} ± {measured.ci95:.4f} over 600 test episodes")
+    return target
+
+
+def wall_time_s(folder: Path) -> int:
+    """Seconds of all outer steps in the run's log, validations included."""
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    total: float = sum(json.loads(line).get("seconds", 0.0) for line in lines)
+    return round(total)
 
 
 def _measure(chosen: Any, learner: Any, distribution: Any, state: Any) -> Any:
@@ -58,20 +71,37 @@ def _measure(chosen: Any, learner: Any, distribution: Any, state: Any) -> Any:
             shape=chosen.validation.shape,
             episodes=600,
             seed=TEST_SEED,
+            protocol="transductive" if learner.normalisation == "batch" else "one by one",
             progress=lambda done: bar.update(task, completed=done),
         )
 
 
-def _provenance(chosen: Any, distribution: Any, state: Any, source: str) -> dict[str, Any]:
+def _provenance(chosen: Any, distribution: Any, state: Any, said: Sequence[str]) -> dict[str, Any]:
     import torch
 
     return {
-        "command": shlex.join(["fewstep", "train", source]),
+        "command": shlex.join(["fewstep", "train", *said]),
         "recipe": json.loads(json.dumps(asdict(chosen))),
         "seed": chosen.seed,
         "iterations": state.iteration,
+        "planned": chosen.iterations,
+        "start": chosen.start and _start(chosen.start),
         "best_iteration": state.best_iteration,
         "data": json.loads(json.dumps(distribution.describe())),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "hardware": f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
+        "hardware": _hardware(state.device),
     }
+
+
+def _start(name: str) -> dict[str, str]:
+    digest = hashlib.sha256(checkpoint_file(name).read_bytes()).hexdigest()
+    return {"name": name, "digest": f"sha256:{digest}"}
+
+
+def _hardware(device: Any) -> str:
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{platform.machine()} CPU, {threads} thread{'s' if threads > 1 else ''}"

@@ -20,13 +20,15 @@ def mirror_pictures(pictures: Tensor, mirrored: Tensor) -> Tensor:
     return shown
 
 
-def distort_pictures(pictures: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+def distort_pictures(
+    pictures: Tensor, strength: float, generator: torch.Generator, *, beyond: str = "zeros"
+) -> Tensor:
     """(…, C, H, W) pictures, each under its own small affine map; strength 1: up to 17 % and, of 28
-    pixels, 2.
+    pixels, 2. beyond: what comes in from outside, ``zeros`` or the picture's ``border`` repeated.
     """
     flat = pictures.flatten(0, -4)
     jitter = torch.rand(len(flat), 2, 3, generator=generator) * 2 - 1
     bounds = torch.tensor([[0.12, 0.17, 0.14], [0.17, 0.12, 0.14]]) * strength
     maps = torch.eye(2, 3) + jitter * bounds
     grid = F.affine_grid(maps, list(flat.shape), align_corners=False)
-    return F.grid_sample(flat, grid, align_corners=False).view_as(pictures)
+    return F.grid_sample(flat, grid, padding_mode=beyond, align_corners=False).view_as(pictures)

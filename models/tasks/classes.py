@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.episodes import Episodes, EpisodeShape
+from models.episodes import Episodes, EpisodeShape, Supply
 from models.tasks.augmentation import distort_pictures, mirror_pictures, turn_pictures
 
 
@@ -19,7 +19,8 @@ class LabelledExamples:
     class, in the order of names; splits: which classes are for training, validation and test.
 
     turns: every drawn class is turned by a quarter turn of its own, in testing too (Omniglot).
-    mirror and distort: what training adds, mirrored classes and small affine maps of every picture.
+    mirror and distort: what training adds, mirrored classes and small affine maps of every picture,
+    beyond whose edges are ``zeros``, or the ``border`` repeated.
     """
 
     name: str
@@ -32,6 +33,7 @@ class LabelledExamples:
     turns: bool = False
     mirror: bool = False
     distort: float = 0.0
+    beyond: str = "zeros"
 
     def draw(
         self,
@@ -55,7 +57,7 @@ class LabelledExamples:
             coin = torch.randint(2, (episodes, shape.way), generator=generator)
             drawn = mirror_pictures(drawn, coin.bool())
         if augment and self.distort:
-            drawn = distort_pictures(drawn, self.distort, generator)
+            drawn = distort_pictures(drawn, self.distort, generator, beyond=self.beyond)
         labels = torch.arange(shape.way)[None, :, None].expand(drawn.shape[:3])
         return Episodes(
             support_x=drawn[:, :, : shape.shot].flatten(1, 2),
@@ -68,6 +70,14 @@ class LabelledExamples:
     def describe(self) -> dict[str, object]:
         test_classes = [self.names[index] for index in self.splits["test"]]
         return {"name": self.name, "digest": self.digest, "test_classes": test_classes}
+
+    def supply(self) -> Supply:
+        """What there is to draw from."""
+        counts = {
+            split: tuple(self.counts[index] for index in members)
+            for split, members in self.splits.items()
+        }
+        return Supply(input_shape=tuple(self.examples.shape[1:]), counts=counts)
 
     def _examples(
         self, split: str, episodes: int, shape: EpisodeShape, generator: torch.Generator

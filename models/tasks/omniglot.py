@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from models.preprocessing import input_from_picture
+from models.tasks.cache import Arrays, kept_arrays
 from models.tasks.classes import LabelledExamples
 
 ARCHIVES = ("images_background.zip", "images_evaluation.zip")
@@ -54,12 +55,8 @@ def load_omniglot(
             raise FileNotFoundError(f"{archive} is missing: expected the folder of {ARCHIVES}")
     digest = _digest(archives)
     kept = cache / f"omniglot-{digest[:16]}.npz" if cache else None
-    if kept is None or not kept.is_file():
-        names, pictures = _read_archives(archives, progress)
-        _keep(kept, names, pictures)
-    else:
-        with np.load(kept, allow_pickle=False) as file:
-            names, pictures = [str(name) for name in file["names"]], file["pictures"]
+    arrays = kept_arrays(kept, lambda: _read_archives(archives, progress))
+    names, pictures = [str(name) for name in arrays["names"]], arrays["pictures"]
     return LabelledExamples(
         name="omniglot",
         examples=torch.from_numpy(pictures).reshape(-1, 1, *pictures.shape[2:]),
@@ -86,9 +83,7 @@ def _digest(archives: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _read_archives(
-    archives: list[Path], progress: Callable[[int], None]
-) -> tuple[list[str], np.ndarray[Any, np.dtype[np.uint8]]]:
+def _read_archives(archives: list[Path], progress: Callable[[int], None]) -> Arrays:
     drawings: dict[str, list[np.ndarray[Any, np.dtype[np.uint8]]]] = defaultdict(list)
     for archive in archives:
         with zipfile.ZipFile(archive) as zipped:
@@ -101,24 +96,14 @@ def _read_archives(
         raise ValueError(
             f"expected 1623 characters of {DRAWINGS} drawings, got {len(names)} characters"
         )
-    return names, np.stack([np.stack(drawings[name]) for name in names])
+    pictures = np.stack([np.stack(drawings[name]) for name in names])
+    return {"names": np.array(names), "pictures": pictures}
 
 
 def _shrink(png: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
     with Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
         levels = np.rint(input_from_picture(picture, PREPROCESSING)[0] * 255)
     return np.asarray(levels, dtype=np.uint8)
-
-
-def _keep(
-    kept: Path | None, names: list[str], pictures: np.ndarray[Any, np.dtype[np.uint8]]
-) -> None:
-    if kept is None:
-        return
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    partial = kept.with_suffix(".partial.npz")
-    np.savez_compressed(partial, names=np.array(names), pictures=pictures)
-    partial.replace(kept)
 
 
 def _splits(names: list[str]) -> dict[str, list[int]]:

@@ -1,0 +1,196 @@
+"""``fewstep reproduce``: an experiment of the paper, trained, measured and written down."""
+
+import platform
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from app.cli.complaining import in_one_line
+from app.cli.data import checkpoint_file, open_data
+from app.cli.publishing import TEST_SEED, wall_time_s
+from app.cli.results import Record, keep_records, load_records, number
+from app.cli.train import run_training
+
+if TYPE_CHECKING:
+    from models.reproductions import Measure, Row
+
+EPISODES = 600
+STEP_SIZES = (0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 1.0, 2.0)
+
+
+def reproduce(
+    name: Annotated[str, typer.Argument(help="An experiment, or 'list'.")],
+    data: Annotated[Path | None, typer.Option(help="Folder with the data set.")] = None,
+    committed: Annotated[
+        bool, typer.Option(help="Measure the committed checkpoint; train nothing.")
+    ] = False,
+    docs: Annotated[Path, typer.Option(help="Where results.json and .md are.")] = Path("docs"),
+    threads: Annotated[int, typer.Option(help="CPU threads, 0: all.")] = 0,
+    minutes: Annotated[float, typer.Option(help="Training time in this call, 0: no end.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Trains an experiment of the MAML paper or a shipped checkpoint with its recipe (it goes on
+    where it stopped), measures it over 600 test episodes and writes the result into the docs.
+    """
+    from models.reproductions import find_row, read_rows
+
+    if name == "list":
+        for row in read_rows():
+            typer.echo(f"{row.name:45} {row.title}")
+        return
+    with in_one_line(ValueError, OSError):
+        row = find_row(name)
+        file = wall_s = None
+        if row.checkpoint and committed:
+            file = checkpoint_file(row.checkpoint)
+        elif row.checkpoint:
+            out = Path("runs") / row.checkpoint
+            file = run_training(
+                row.checkpoint,
+                out=out,
+                data=data,
+                threads=threads,
+                seconds=minutes * 60,
+                device=device,
+                unfinished=True,
+            )
+            wall_s = wall_time_s(out)
+        records = _measure_all(row, file, data)
+    for record in records:
+        _say_how_long(record, wall_s, docs)
+        typer.echo(_in_words(record))
+    keep_records(docs, records)
+
+
+def _say_how_long(record: Record, wall_s: int | None, docs: Path) -> None:
+    """Puts the training's wall time in, of a committed file the one that was known before."""
+    if record["training"] is None:
+        return
+    known = {
+        old["digest"]: old["training"].get("wall_s")
+        for old in load_records(docs)
+        if old["training"]
+    }
+    record["training"]["wall_s"] = wall_s or known.get(record["digest"])
+
+
+def _measure_all(row: "Row", file: Path | None, data: Path | None) -> list[Record]:
+    subject = _subject(row, file)
+    distribution = open_data(subject["distribution"], data)
+    records = []
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(row.name, total=EPISODES * len(row.measures))
+        for measure in row.measures:
+            result = _measure(row, measure, subject, distribution, lambda n: bar.advance(task, n))
+            records.append(
+                {"row": row.name, "task": subject["task"]}
+                | result
+                | {"command": _command(row), "training": subject["training"]}
+                | {"on": _machine()}
+            )
+    return records
+
+
+def _subject(row: "Row", file: Path | None) -> Record:
+    """What is measured: a checkpoint's learner, a recipe's random start, or no network at all."""
+    from models.checkpoint import load_checkpoint
+    from models.recipes import read_recipe
+    from models.training import build_learner, served_loop, start
+
+    if file is not None:
+        loaded = load_checkpoint(file.read_bytes())
+        made = loaded.provenance
+        keys = ("command", "iterations", "planned", "hardware", "start")
+        training = {key: made[key] for key in keys if key in made}
+        parts = {"learner": loaded.learner, "meta": loaded.meta, "recipe": loaded.recipe}
+        recipe = made["recipe"]
+        return parts | {
+            "distribution": recipe["distribution"],
+            "task": loaded.learner.task,
+            "training": training,
+            "digest": loaded.digest,
+        }
+    chosen = read_recipe(str(row.recipe))
+    learner = build_learner(chosen)
+    return {
+        "learner": learner,
+        "meta": start(chosen, learner).best,
+        "recipe": served_loop(chosen),
+        "distribution": chosen.distribution,
+        "task": chosen.task,
+        "training": None,
+        "digest": "",
+    }
+
+
+def _measure(
+    row: "Row", measure: "Measure", subject: Record, distribution: Any, advance: Any
+) -> Record:
+    from models.baselines import CLASSIFIERS, evaluate_classifier
+    from models.evaluation import evaluate
+
+    common: Record = {
+        "split": "test",
+        "shape": measure.shape,
+        "episodes": EPISODES,
+        "seed": TEST_SEED,
+    }
+    if row.classifier:
+        chosen = CLASSIFIERS[row.classifier]
+        return asdict(evaluate_classifier(chosen, distribution, **common))
+    recipe = replace(subject["recipe"], steps=measure.steps)
+    if row.tuned:
+        recipe = _tuned(row, measure, subject, distribution)
+    done = 0
+
+    def progress(now: int) -> None:
+        nonlocal done
+        advance(now - done)
+        done = now
+
+    result = evaluate(
+        subject["learner"],
+        subject["meta"],
+        recipe,
+        distribution,
+        protocol=measure.protocol,
+        progress=progress,
+        **common,
+    )
+    about = {"digest": subject["digest"]}
+    return asdict(result) | about | ({"step_size": recipe.step_size} if row.tuned else {})
+
+
+def _tuned(row: "Row", measure: "Measure", subject: Record, distribution: Any) -> Any:
+    from models.baselines import tune_step_size
+
+    return tune_step_size(
+        subject["learner"],
+        subject["meta"],
+        replace(subject["recipe"], steps=measure.steps),
+        distribution,
+        candidates=STEP_SIZES,
+        shape=measure.shape,
+        episodes=100,
+        seed=TEST_SEED,
+    )
+
+
+def _command(row: "Row") -> str:
+    return f"fewstep reproduce {row.name}" + (" --committed" if row.checkpoint else "")
+
+
+def _machine() -> str:
+    import torch
+
+    return f"{platform.machine()} CPU, torch {torch.__version__}"
+
+
+def _in_words(record: Record) -> str:
+    shape = f"{record['way']}-way {record['shot']}-shot, {record['query']} queries"
+    how = f"{shape}, {record['steps']} steps, {record['protocol']}"
+    return f"{record['row']}: {number(record)} ({how})"

@@ -1,0 +1,179 @@
+"""``docs/results.json`` and ``docs/results.md``: every number beside the published one, with the
+command that gives it again.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.reproductions import Measure, Row
+
+Record = dict[str, Any]
+SHAPE = ("protocol", "way", "shot", "query", "steps")
+
+HEAD = """# Results
+
+Every experiment with supervised tasks of the MAML paper (Finn et al. 2017), and every checkpoint
+that ships, with the number measured here beside the published one. Written by `fewstep reproduce`;
+what is measured of each is listed in `models/reproductions.toml`, and the numbers are kept in
+`docs/results.json`.
+
+- Accuracy is in percent, the error of sinusoids is the mean squared one, over 600 test episodes.
+  ± is half of a 95 % interval (1.96 standard deviations of the episodes' scores over the root of
+  their number). All rows draw their episodes from the same seed.
+- Test episodes have characters that were in no training or validation episode.
+- **Transductive** is the paper's protocol: the queries of an episode are normalised together, so
+  they help each other. **One by one** is what a service can do: every query is predicted by itself,
+  normalised by its support set. The two are never mixed in one number.
+- The command of a row gives its numbers again, to the last digit on a CPU of the same kind.
+"""
+
+
+def load_records(folder: Path) -> list[Record]:
+    """The records in the folder's ``results.json``; none where there is no file yet."""
+    file = folder / "results.json"
+    return json.loads(file.read_text())["records"] if file.is_file() else []
+
+
+def keep_records(folder: Path, new: list[Record]) -> None:
+    """Puts records in the place of the older ones of their row, and writes both files."""
+    from models.reproductions import read_rows
+
+    rows = read_rows()
+    replaced = {record["row"] for record in new}
+    kept = [record for record in load_records(folder) if record["row"] not in replaced]
+    order = {row.name: place for place, row in enumerate(rows)}
+    records = sorted(kept + new, key=lambda record: order.get(record["row"], len(order)))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(_as_json(records))
+    (folder / "results.md").write_text(render(rows, records))
+
+
+def render(rows: "list[Row]", records: list[Record]) -> str:
+    """The page."""
+    found = {(r["row"], *(r[key] for key in SHAPE)): r for r in records}
+    by_row = {record["row"]: record for record in records}
+    parts = [
+        HEAD,
+        "## Sinusoid regression\n",
+        _sinusoids([r for r in rows if r.group != "shipped" and "sinusoid" in r.name], found),
+        "\n## The paper's classification experiments, with its recipe\n",
+        _paper([r for r in rows if r.group == "paper" and "sinusoid" not in r.name], found, by_row),
+        "\n## The checkpoints that ship\n",
+        _lines([r for r in rows if r.group == "shipped"], found),
+        "\n## Baselines\n",
+        _lines([r for r in rows if r.group == "baseline" and "sinusoid" not in r.name], found),
+        "\n## How the files were made\n",
+        _origins(rows, by_row),
+        "\n## Not measured\n",
+        _missing(rows, by_row),
+    ]
+    return "\n".join(parts)
+
+
+def number(measured: Record | None) -> str:
+    """A score with its interval, in the unit of its task."""
+    if measured is None:
+        return "not measured"
+    if measured["task"] == "classification":
+        return f"{100 * measured['mean']:.2f} ± {100 * measured['ci95']:.2f}"
+    return f"{measured['mean']:.3f} ± {measured['ci95']:.3f}"
+
+
+def _find(found: dict[Any, Record], row: "Row", measure: "Measure") -> Record | None:
+    return found.get((row.name, *(getattr(measure, key) for key in SHAPE)))
+
+
+def _sinusoids(rows: "list[Row]", found: dict[Any, Record]) -> str:
+    lines = [
+        "| experiment | K | inner steps | paper | best published | measured |",
+        "|" + "---|" * 6,
+    ]
+    for row in rows:
+        for m in row.measures:
+            cells = (row.title, m.shot, m.steps, m.paper or "", m.best or "")
+            lines.append(_line(*cells, number(_find(found, row, m))))
+    return "\n".join(lines) + "\n"
+
+
+def _paper(rows: "list[Row]", found: dict[Any, Record], by_row: dict[str, Record]) -> str:
+    lines = [
+        "| experiment | paper | best published | transductive, K queries per class (as the paper) "
+        "| transductive, 15 queries | one by one, 15 queries | outer steps |",
+        "|" + "---|" * 7,
+    ]
+    for row in rows:
+        paper, best = row.measures[0].paper, row.measures[0].best
+        numbers = [number(_find(found, row, m)) for m in row.measures]
+        steps = _steps(by_row.get(row.name))
+        lines.append(_line(row.title, paper or "", best or "", *numbers, steps))
+    return "\n".join(lines) + "\n"
+
+
+def _lines(rows: "list[Row]", found: dict[Any, Record]) -> str:
+    lines = [
+        "| what | episodes | protocol | inner steps | paper | best published | goal | measured |",
+        "|" + "---|" * 8,
+    ]
+    for row in rows:
+        for m in row.measures:
+            record = _find(found, row, m)
+            published = (m.paper or "", m.best or "", f"{m.goal}" if m.goal else "")
+            shape = _shape(m)
+            lines.append(_line(row.title, shape, m.protocol, m.steps, *published, number(record)))
+    return "\n".join(lines) + "\n"
+
+
+def _origins(rows: "list[Row]", by_row: dict[str, Record]) -> str:
+    lines = [
+        "| file | trained by | outer steps | wall time | on | measured by |",
+        "|" + "---|" * 6,
+    ]
+    for row in rows:
+        record = by_row.get(row.name)
+        if record is None:
+            continue
+        made = record.get("training") or {}
+        trained = f"`{made['command']}`" if made else "nothing"
+        if made.get("start"):
+            trained += f", from the θ of `{made['start']['name']}`"
+        cells = (f"`{row.name}`", trained, _steps(record), _minutes(made), made.get("hardware", ""))
+        lines.append(_line(*cells, f"`{record['command']}`"))
+    return "\n".join(lines) + "\n"
+
+
+def _missing(rows: "list[Row]", by_row: dict[str, Record]) -> str:
+    lines = [
+        f"- {row.title}: {row.not_measured or 'not yet trained'}."
+        for row in rows
+        if row.name not in by_row
+    ]
+    return "\n".join(lines or ["Nothing is missing."]) + "\n"
+
+
+def _steps(record: Record | None) -> str:
+    made = record and record.get("training")
+    if not made:
+        return ""
+    done, planned = made["iterations"], made["planned"]
+    return f"{done:,}" if done == planned else f"{done:,} of {planned:,}"
+
+
+def _minutes(made: Record) -> str:
+    return f"{made['wall_s'] / 60:.0f} min" if made.get("wall_s") else ""
+
+
+def _shape(m: "Measure") -> str:
+    if m.way == 1:
+        return f"K = {m.shot}, {m.query} query points"
+    return f"{m.way}-way {m.shot}-shot, {m.query} quer{'y' if m.query == 1 else 'ies'} per class"
+
+
+def _line(*cells: object) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def _as_json(records: list[Record]) -> str:
+    lines = [json.dumps(record, ensure_ascii=False) for record in records]
+    return '{"records": [\n' + ",\n".join(lines) + "\n]}\n"

@@ -1,0 +1,120 @@
+"""Files of pictures as uint8 examples: opened with bounds, preprocessed as served, kept compactly.
+
+It knows PNG and JPEG; which file is of which class is its callers' subject.
+"""
+
+import hashlib
+import io
+import json
+import struct
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from torch import Tensor
+
+from models.preprocessing import RESAMPLING, input_from_picture
+from models.tasks.cache import Arrays, kept_arrays
+
+MAX_AREA_PX = 80_000_000  # decoded and upright, a picture takes six bytes of memory for each
+MAX_INPUT_PX = 512
+PNG_SIGNATURE, JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+
+# What Pillow raises on bytes that are not what they claim to be.
+PICTURE_FAULTS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+
+
+def picture_spec(
+    *, size: int | Sequence[int], mode: str, resample: str, invert: bool, background: int
+) -> dict[str, Any]:
+    """The preprocessing that these settings ask for; size: a side, or [height, width].
+
+    Raises ValueError for a setting that ``input_from_picture`` does not take.
+    """
+    sides = [size, size] if isinstance(size, int) else list(size)
+    if len(sides) != 2 or not all(type(s) is int and 1 <= s <= MAX_INPUT_PX for s in sides):
+        raise ValueError(f"size: expected pixels of up to {MAX_INPUT_PX} a side, got {size}")
+    if mode not in ("L", "RGB"):
+        raise ValueError(f"mode: expected 'L' or 'RGB', got {mode!r}")
+    if resample not in RESAMPLING:
+        raise ValueError(f"resample: expected one of {', '.join(RESAMPLING)}, got {resample!r}")
+    if type(invert) is not bool:
+        raise ValueError(f"invert: expected true or false, got {invert!r}")
+    if type(background) is not int or not 0 <= background <= 255:
+        raise ValueError(f"background: expected a grey level from 0 to 255, got {background!r}")
+    return {
+        "kind": "picture",
+        "mode": mode,
+        "size": sides,
+        "resample": resample,
+        "invert": invert,
+        "background": background,
+    }
+
+
+def read_pictures(
+    files: Mapping[str, Path],
+    spec: Mapping[str, Any],
+    *,
+    name: str,
+    cache: Path | None,
+    progress: Callable[[int], None],
+) -> tuple[Tensor, str]:
+    """(M, C, H, W) uint8 examples of the files in their order, and the SHA-256 of names and bytes.
+
+    files: by the name that stands for the example and its class. Raises ValueError at the first
+    file that is no PNG or JPEG, or is too large.
+    """
+    digest = _digest(files)
+    key = hashlib.sha256(f"{digest} {json.dumps(spec, sort_keys=True)}".encode()).hexdigest()
+    kept = cache / f"{name}-{key[:16]}.npz" if cache else None
+    arrays = kept_arrays(kept, lambda: _read(list(files.values()), spec, progress))
+    return torch.from_numpy(arrays["examples"]), digest
+
+
+def levels_of(file: Path, spec: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """(C, H, W) uint8 of one picture, 255 for an input of 1. Raises ValueError, naming the file."""
+    try:
+        with _opened(file.read_bytes()) as picture:
+            if picture.width * picture.height > MAX_AREA_PX:
+                raise ValueError(
+                    f"expected at most {MAX_AREA_PX} pixels, got {picture.width} x {picture.height}"
+                )
+            return np.rint(input_from_picture(picture, spec) * 255).astype(np.uint8)
+    except PICTURE_FAULTS as fault:
+        raise ValueError(f"{file} cannot be read as a PNG or JPEG picture: {fault}") from fault
+
+
+def _opened(data: bytes) -> Image.Image:
+    """The picture, of which no pixel is decoded yet."""
+    if data.startswith(PNG_SIGNATURE):
+        return PngImageFile(io.BytesIO(data))
+    if data.startswith(JPEG_SIGNATURE):
+        return JpegImageFile(io.BytesIO(data))
+    raise ValueError("its bytes begin as neither")
+
+
+def _digest(files: Mapping[str, Path]) -> str:
+    digest = hashlib.sha256()
+    for name, file in files.items():
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{json.dumps(name)} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def _read(
+    files: Sequence[Path], spec: Mapping[str, Any], progress: Callable[[int], None]
+) -> Arrays:
+    channels = 1 if spec["mode"] == "L" else 3
+    examples = np.empty((len(files), channels, *spec["size"]), np.uint8)
+    for example, file in zip(examples, files, strict=True):
+        example[...] = levels_of(file, spec)
+        progress(1)
+    return {"examples": examples}

@@ -1,0 +1,131 @@
+"""A folder of pictures as few-shot classes: every folder that holds pictures is a class.
+
+    signs/stop/1.png, signs/stop/2.jpg, signs/yield/1.png, …
+
+A class is named by its path below the data folder (``signs/stop``), so classes may lie in groups.
+Where the data folder holds ``train``, ``validation`` and ``test`` and nothing else, they are the
+splits; else whole classes are split by shares. What begins with a dot is not looked at.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from models.tasks.classes import LabelledExamples
+from models.tasks.picture_files import picture_spec, read_pictures
+from models.tasks.splits import SPLITS, Splits, split_as_told, split_by_shares
+
+LEAST_CLASSES = 2  # of every split; to tell apart
+LEAST_PICTURES = 2  # of every class; one to learn from and one to ask about
+LEFT_BY_OTHERS = {"Thumbs.db", "desktop.ini", "__MACOSX"}
+SPLIT_LIKE = {*SPLITS, "val", "valid", "dev"}
+
+Classes = dict[str, list[Path]]
+
+
+def load_pictures(
+    folder: Path,
+    *,
+    cache: Path | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+    size: int | Sequence[int] = 32,
+    mode: str = "RGB",
+    resample: str = "lanczos",
+    invert: bool = False,
+    background: int = 255,
+    turns: bool = False,
+    mirror: bool = False,
+    distort: float = 0.0,
+    validation: float = 0.15,
+    test: float = 0.2,
+    split_seed: int = 1,
+) -> LabelledExamples:
+    """The classes below a folder; ``cache`` keeps the shrunken pictures, by their content.
+
+    size … background: ``models/preprocessing.py``; turns, mirror, distort: ``LabelledExamples``;
+    validation, test, split_seed: ``split_by_shares``, where the folder has no splits of its own.
+
+    Raises FileNotFoundError where there is no such folder, ValueError with the file or class that
+    is not as expected.
+    """
+    spec = picture_spec(
+        size=size, mode=mode, resample=resample, invert=invert, background=background
+    )
+    classes, told = find_classes(folder)
+    shares = {"validation": validation, "test": test, "seed": split_seed}
+    splits = _splits(classes, told, shares)
+    files = {f"{name}/{file.name}": file for name, members in classes.items() for file in members}
+    examples, digest = read_pictures(files, spec, name="pictures", cache=cache, progress=progress)
+    return LabelledExamples(
+        name="pictures",
+        examples=examples,
+        counts=tuple(len(members) for members in classes.values()),
+        names=tuple(classes),
+        splits=splits,
+        digest=f"sha256:{digest}",
+        preprocessing=spec,
+        turns=turns,
+        mirror=mirror,
+        distort=distort,
+        beyond="border",
+    )
+
+
+def find_classes(folder: Path) -> tuple[Classes, list[tuple[str, str]]]:
+    """The files of each class, and (class, split) pairs where the folder has splits of its own.
+
+    Raises as ``load_pictures``; no file is opened.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder} is no folder: expected one with a folder of each class")
+    found = {entry.name for entry in _visible(folder)}
+    if found == set(SPLITS):
+        return _of_splits(folder)
+    if "train" in found and found <= SPLIT_LIKE:
+        raise ValueError(
+            f"{folder}: expected {', '.join(SPLITS)} or folders of classes, got "
+            f"{', '.join(sorted(found))}"
+        )
+    return _below(folder, folder), []
+
+
+def _of_splits(folder: Path) -> tuple[Classes, list[tuple[str, str]]]:
+    classes: Classes = {}
+    told: list[tuple[str, str]] = []
+    for split in SPLITS:
+        below = _below(folder / split, folder / split)
+        told += [(name, split) for name in below]
+        classes |= below
+    return classes, told
+
+
+def _splits(classes: Classes, told: list[tuple[str, str]], shares: dict[str, Any]) -> Splits:
+    if told:
+        return split_as_told(told, least=LEAST_CLASSES, what="classes")
+    return split_by_shares(list(classes), **shares, least=LEAST_CLASSES, what="classes")
+
+
+def _below(folder: Path, top: Path) -> Classes:
+    return dict(_walk(folder, top))
+
+
+def _walk(folder: Path, top: Path) -> Iterator[tuple[str, list[Path]]]:
+    """Every class at or below a folder, in the order of their paths."""
+    entries = _visible(folder)
+    files = [entry for entry in entries if not entry.is_dir()]
+    if len(files) == len(entries) and folder != top:
+        if len(entries) < LEAST_PICTURES:
+            raise ValueError(
+                f"{folder}: expected at least {LEAST_PICTURES} pictures, got {len(entries)}"
+            )
+        yield folder.relative_to(top).as_posix(), entries
+        return
+    if files:
+        raise ValueError(f"{files[0]}: expected a folder of a class here, got a file")
+    for below in entries:
+        yield from _walk(below, top)
+
+
+def _visible(folder: Path) -> list[Path]:
+    entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+    return [e for e in entries if e.name[0] != "." and e.name not in LEFT_BY_OTHERS]
