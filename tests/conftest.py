@@ -49,6 +49,15 @@ def omniglot_dir() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def maml_bundle() -> Path:
+    """Prefix of the checkpoint that Finn et al. published, in the folder of FEWSTEP_MAML_BUNDLE."""
+    folder = os.environ.get("FEWSTEP_MAML_BUNDLE")
+    if not folder or not Path(folder, "model59000.index").is_file():
+        pytest.skip("FEWSTEP_MAML_BUNDLE does not name a folder with model59000.index")
+    return Path(folder, "model59000")
+
+
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A ready `fewstep serve` with everything embedded, on an empty data folder."""

@@ -11,6 +11,7 @@ import typer
 from sqlalchemy import Engine
 
 from app.cli.complaining import in_one_line
+from app.cli.importing import import_checkpoint
 from app.cli.tenants import Tenant
 from app.db.checkpoints import CheckpointRow
 from app.db.migrating import migrated
@@ -21,6 +22,7 @@ from app.settings import Settings, load_settings
 from app.store import StoreFull, StoreUnavailable, open_store
 
 checkpoints = typer.Typer(no_args_is_help=True, help="Checkpoints that the service adapts from.")
+checkpoints.command("import")(import_checkpoint)
 
 
 @checkpoints.command("add")
