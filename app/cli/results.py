@@ -46,6 +46,8 @@ OMNIGLOT_FIGURE = """
 TRIED = """
 ## What was tried and what fell short
 
+Numbers in this section come from single trials whose scripts are not kept.
+
 - **The paper's recipe in full** is 60,000 outer steps. On one thread of a shared two-core CPU an
   outer step takes 0.3 to 0.45 s at 5-way 1-shot, 1.8 s at 5-way 5-shot, 2.8 s at 20-way 1-shot and
   more at 20-way 5-shot: 6 hours to days a row. The rows above say how many steps were run; they are
