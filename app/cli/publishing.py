@@ -49,10 +49,14 @@ def publish(
     return target
 
 
-def wall_time_s(folder: Path) -> int:
-    """Seconds of all outer steps in the run's log, validations included."""
-    lines = (folder / "log.jsonl").read_text().splitlines()
-    total: float = sum(json.loads(line).get("seconds", 0.0) for line in lines)
+def wall_time_s(folder: Path) -> int | None:
+    """Seconds of all outer steps in the run's log, validations included; None for a log without
+    them.
+    """
+    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    if not all("seconds" in record for record in records):
+        return None
+    total: float = sum(record["seconds"] for record in records)
     return round(total)
 
 

@@ -21,7 +21,7 @@ what is measured of each is listed in `models/reproductions.toml`, and the numbe
 
 - Accuracy is in percent, the error of sinusoids is the mean squared one, over 600 test episodes.
   ± is half of a 95 % interval (1.96 standard deviations of the episodes' scores over the root of
-  their number). All rows draw their episodes from the same seed.
+  their number). All rows draw their episodes from the same seed, 600.
 - Test episodes have characters that were in no training or validation episode.
 - **Transductive** is the paper's protocol: the queries of an episode are normalised together, so
   they help each other. **One by one** is what a service can do: every query is predicted by itself,
@@ -53,6 +53,10 @@ Numbers in this section come from single trials whose scripts are not kept.
   more at 20-way 5-shot: 6 hours to days a row. The rows above say how many steps were run; they are
   the paper's recipe cut short and fall short of the paper's numbers for that reason. `fewstep
   reproduce` goes on from where a run stopped.
+- **Where the paper's recipe is not the authors' code to the letter**: strided convolutions are
+  padded by one on all sides (TensorFlow pads right and below), convolutions have no bias (a
+  normalisation follows, which cancels it), and tasks are drawn afresh instead of 200,000 in a
+  fixed order.
 - A run cut short is better after the one inner step that it is trained with than after the paper's
   three, which pay late in training; the column beside says by how much.
 - **A warm start of the paper's fixed head** from the prototypical body did not shorten this: with
