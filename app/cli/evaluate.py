@@ -34,7 +34,9 @@ def evaluate(
 
     with in_one_line(ValueError, OSError):
         loaded = load_checkpoint(checkpoint_file(checkpoint).read_bytes())
-        recipe = loaded.provenance["recipe"]
+        recipe = loaded.provenance.get("recipe")
+        if recipe is None:
+            raise ValueError(f"{loaded.name} was imported; nothing says what to evaluate it on")
         distribution = open_data(recipe["distribution"], data)
     usual = recipe["validation"]
     shape = EpisodeShape(

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from app.cli.complaining import in_one_line
+from app.registry import check_name
 
 DATA_SUFFIX = ".data-00000-of-00001"
 
@@ -25,7 +26,7 @@ def import_checkpoint(
     """Makes a checkpoint of a PyTorch state_dict, or of the MiniImagenet network of cbfinn/maml."""
     target = out or Path(f"{name}.safetensors")
     with in_one_line(ValueError, OSError):
-        _check_name(name)
+        check_name(name)
         if target.exists():
             raise ValueError(f"{target} is there already; name another file with --out")
         data = _imported(file, architecture, name)
@@ -44,7 +45,7 @@ def _imported(file: Path, architecture: Path | None, name: str) -> bytes:
     if prefix is not None and architecture is not None:
         raise ValueError("a TensorFlow bundle's network is known; leave --architecture out")
     if prefix is not None:
-        return import_finn2017(prefix, name=name, command=_command(f"{prefix.name}.index", name))
+        return import_finn2017(prefix, name=name, command=_command(prefix.name, name))
     if not file.is_file():
         raise FileNotFoundError(f"there is no file {file}, and no {file}.index")
     refuse_pickle(file)
@@ -67,11 +68,3 @@ def _command(file: str, name: str, architecture: str | None = None) -> str:
     """What was run, without this machine's folders."""
     option = [] if architecture is None else ["--architecture", architecture]
     return shlex.join(["fewstep", "checkpoints", "import", file, *option, "--name", name])
-
-
-def _check_name(name: str) -> None:
-    from app.registry import REFERENCE
-
-    match = REFERENCE.fullmatch(name)
-    if match is None or match[1] != name:
-        raise ValueError(f"a name has 1 to 64 of a-z, 0-9, '.', '_' and '-', got {name!r}")

@@ -60,9 +60,11 @@ def read_architecture(text: str) -> Architecture:
         table = tomllib.loads(text)
         _check_keys(table, NEEDED, KEYS, "the architecture")
         architecture = _architecture(table)
-    except (TypeError, KeyError, AttributeError, tomllib.TOMLDecodeError) as error:
+        _check(architecture)
+    except CannotImport:
+        raise
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise CannotImport(f"the architecture cannot be read: {error}") from error
-    _check(architecture)
     return architecture
 
 

@@ -1,59 +1,122 @@
-"""The authors' MiniImagenet network adapts and serves like any other: colour pictures."""
+"""The imported MiniImagenet network, served: coloured surfaces it never saw, from one of each."""
 
 import io
+from collections.abc import Sequence
 
 import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
-from tests.journey.requests import adapt, data_url, predict_one
+from tests.journey.requests import Json, adapt, data_url, predict, predict_one, table
 
-pytestmark = [pytest.mark.e2e]
-NAME = "miniimagenet-5way-1shot-finn2017"
-PATTERNS = ("waves", "rings", "checks", "dots", "plain")
+pytestmark = pytest.mark.e2e
+FINN = "miniimagenet-5way-1shot-finn2017"
+SIDE = 84
 COLOURS = {
-    "waves": (200, 60, 40),
-    "rings": (40, 160, 60),
-    "checks": (50, 70, 200),
-    "dots": (220, 200, 50),
-    "plain": (120, 120, 120),
+    "brick": (178, 60, 44),
+    "grass": (58, 140, 52),
+    "water": (40, 96, 190),
+    "sand": (226, 196, 120),
+    "slate": (58, 60, 68),
 }
+SURFACES = [*COLOURS]
 
 
-def picture(pattern: str, seed: int) -> str:
-    """A PNG of a pattern in its colour, with noise, shifted and scaled by its seed."""
-    draw = np.random.default_rng([seed, PATTERNS.index(pattern)])
-    y, x = np.mgrid[0:84, 0:84] / 84 + draw.random(2)[:, None, None] * 0.3
-    size = 1 + draw.random() * 0.2
-    light = {
-        "waves": np.sin(40 * size * x),
-        "rings": np.sin(50 * size * np.hypot(x - 0.6, y - 0.6)),
-        "checks": np.sign(np.sin(20 * size * x) * np.sin(20 * size * y)),
-        "dots": np.sin(25 * size * x) + np.sin(25 * size * y) - 1,
-        "plain": np.zeros_like(x),
-    }[pattern]
-    pixels = (0.6 + 0.4 * light[..., None]) * COLOURS[pattern] + draw.normal(size=(84, 84, 3)) * 12
+def surface(name: str, number: int, *, side: int = SIDE, form: str = "PNG") -> str:
+    """A picture of a surface as a data URL: its colour and pattern, a little off in each."""
+    hand = np.random.default_rng([SURFACES.index(name), number])
+    down, across = np.mgrid[:side, :side] * (SIDE / side) + hand.uniform(0, 40, size=(2, 1, 1))
+    shade = 0.85 + 0.3 * pattern(name, down, across) + hand.normal(0, 0.04, size=(side, side))
+    colour = np.array(COLOURS[name]) * hand.uniform(0.9, 1.1) + hand.normal(0, 6, size=3)
+    pixels = np.clip(shade[..., None] * colour, 0, 255).astype(np.uint8)
     file = io.BytesIO()
-    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(file, "PNG")
+    Image.fromarray(pixels).save(file, form)
     return data_url(file.getvalue())
 
 
-@pytest.mark.parametrize("way", [2, 3, 5])
-def test_colour_pictures_of_up_to_five_classes_are_told_apart(
-    client: httpx.Client, way: int
-) -> None:
-    names = PATTERNS[:way]
-    support = {"inputs": [picture(name, 1) for name in names], "targets": list(names)}
-
-    adaptation = adapt(client, {"checkpoint": NAME, "support": support})
-
-    answers = {
-        (name, seed): predict_one(client, adaptation, picture(name, seed))["label"]
-        for name in names
-        for seed in (2, 3, 4)
+def pattern(name: str, down: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Where the surface is lighter."""
+    row = down // 12
+    patterns = {
+        "brick": (down % 12 > 2) & ((across + 10 * (row % 2)) % 20 > 2),
+        "grass": (across + 3 * np.sin(down / 5)) % 6 > 3,
+        "water": np.sin(down / 4 + np.sin(across / 9)) > 0,
+        "sand": np.sin(across * 1.3) * np.sin(down * 1.1) > 0.3,
+        "slate": (down + across) % 30 > 4,
     }
-    assert adaptation["classes"] == list(names)
-    assert (adaptation["steps"], adaptation["step_size"]) == (10, 0.05)
-    right = [name == label for (name, _), label in answers.items()]
-    assert np.mean(right) >= 0.8, answers
+    return patterns[name]
+
+
+def shown(names: Sequence[str], *, shots: int = 1, **more: object) -> Json:
+    """A body that adapts to the first pictures of these surfaces."""
+    pictures = [(name, number) for number in range(shots) for name in names]
+    support = {
+        "inputs": [surface(*one) for one in pictures],
+        "targets": [name for name, _ in pictures],
+    }
+    return {"checkpoint": FINN, "support": support, **more}
+
+
+def right(client: httpx.Client, adaptation: Json, names: Sequence[str]) -> float:
+    """The share of held-out pictures that get their own name, four of each."""
+    asked = [(name, number) for name in names for number in range(10, 14)]
+    said = predict(client, adaptation, [surface(*one) for one in asked])
+    return float(
+        np.mean([one["label"] == name for one, (name, _) in zip(said, asked, strict=True)])
+    )
+
+
+@pytest.mark.parametrize("names", [SURFACES, SURFACES[:3], ["grass", "water"]])
+def test_surfaces_it_never_saw_are_told_apart_from_one_picture_of_each(
+    client: httpx.Client, names: list[str]
+) -> None:
+    adaptation = adapt(client, shown(names))
+
+    assert right(client, adaptation, names) >= 0.9
+
+
+def test_more_pictures_of_each_serve_too(client: httpx.Client) -> None:
+    adaptation = adapt(client, shown(SURFACES, shots=3))
+
+    assert right(client, adaptation, SURFACES) >= 0.9
+
+
+def test_a_picture_alone_gets_the_answer_it_gets_among_others(client: httpx.Client) -> None:
+    adaptation = adapt(client, shown(SURFACES))
+    asked = [surface(name, 20) for name in SURFACES]
+
+    together = table(predict(client, adaptation, asked))
+    alone = table([predict_one(client, adaptation, one) for one in asked])
+
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_larger_pictures_and_jpegs_are_shrunk_to_its_input(client: httpx.Client) -> None:
+    adaptation = adapt(client, shown(SURFACES))
+
+    asked = [surface(name, 30, side=252, form="JPEG") for name in SURFACES]
+    asked = [url.replace("image/png", "image/jpeg") for url in asked]
+
+    labels = [one["label"] for one in predict(client, adaptation, asked)]
+    assert sum(label == name for label, name in zip(labels, SURFACES, strict=True)) >= 4
+
+
+def test_a_sixth_class_is_refused(client: httpx.Client) -> None:
+    body = shown(SURFACES)
+    body["support"]["inputs"].append(surface("sand", 3))
+    body["support"]["targets"].append("more sand")
+
+    answer = client.post("/adapt", json=body)
+
+    assert answer.status_code == 422, answer.text
+    assert "5" in answer.json()["detail"]
+
+
+def test_it_says_where_it_comes_from(client: httpx.Client) -> None:
+    checkpoint = client.get(f"/checkpoints/{FINN}").json()
+
+    assert checkpoint["provenance"]["source"]["repository"] == "https://github.com/cbfinn/maml"
+    assert checkpoint["provenance"]["source"]["licence"] == "MIT"
+    assert FINN in client.get("/checkpoints").text
