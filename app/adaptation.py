@@ -4,8 +4,9 @@ table's.
 It knows no HTTP, no SQL and no mathematics.
 """
 
+import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +84,11 @@ class Outcome:
 def example_steps(*, examples: int, steps: int, assess: bool) -> int:
     """The work of an adaptation: every support example goes through steps + 1 forward passes."""
     return examples * (steps + 1) * (examples if assess else 1)
+
+
+def example_weight(input_shape: Sequence[int]) -> int:
+    """How many 28 x 28 pictures an example of this shape counts for; at least one."""
+    return max(1, round(math.prod(input_shape) / (28 * 28)))
 
 
 def new_id(prefix: str = "ad") -> str:

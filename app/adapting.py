@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy.exc import IntegrityError
 
-from app.adaptation import Adaptation, CheckpointRef, NewAdaptation, example_steps
+from app.adaptation import Adaptation, CheckpointRef, NewAdaptation, example_steps, example_weight
 from app.backends import Backends, read_blob
 from app.codec import check_lengths, pack_arrays, unpack_arrays
 from app.db.adaptations import find, insert_queued
@@ -117,7 +117,7 @@ def _prepare(backends: Backends, order: AdaptOrder, adaptation_id: str) -> NewAd
     support = _support(backends, order, description, base)
     query = _query(backends, order, description, support)
     steps = description["inner_loop"]["steps"] if order.steps is None else order.steps
-    _check_work(backends.settings, len(support.x), steps, assess=order.assess)
+    _check_work(backends.settings, len(support.x), steps, description, assess=order.assess)
     return NewAdaptation(
         id=adaptation_id,
         tenant_id=order.tenant_id,
@@ -180,10 +180,14 @@ def _step_size(order: AdaptOrder, description: Description) -> float | None:
     return None
 
 
-def _check_work(settings: Settings, examples: int, steps: int, *, assess: bool) -> None:
-    work = example_steps(examples=examples, steps=steps, assess=assess)
+def _check_work(
+    settings: Settings, examples: int, steps: int, description: Description, *, assess: bool
+) -> None:
+    weight = example_weight(description["input"]["shape"])
+    work = example_steps(examples=examples, steps=steps, assess=assess) * weight
     if work > settings.max_example_steps:
         how = "examples × (steps + 1) × examples" if assess else "examples × (steps + 1)"
+        how += f" × {weight} for the size of an input" if weight > 1 else ""
         detail = f"expected {how} up to {settings.max_example_steps}, got {work}"
         raise refusal("budget-exceeded", "/steps", detail)
 

@@ -17,6 +17,7 @@ from models.evaluation import episode_of
 from models.inner_loop import Adapted, InnerLoop, adapt_episodes, predict
 
 STACKED = 8  # episodes in one call on a CPU; more wait for memory, fewer for arithmetic
+STACKED_VALUES = 8 * 25 * 28 * 28  # of their inputs: large support sets gain nothing by company
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ def adapt_rows(
     progress: Callable[[], None] = lambda: None,
 ) -> list[Adapted | Failure]:
     """The adaptation of every row, in their order; rows share shape, outputs and steps."""
-    size = STACKED if device.type == "cpu" else len(rows)
+    size = _stack_size(rows[0].x) if rows and device.type == "cpu" else len(rows)
     done: list[Adapted | Failure] = []
     while len(done) < len(rows):
         part = rows[len(done) : len(done) + size]
@@ -63,6 +64,11 @@ def adapt_rows(
             size = max(1, len(part) // 2)
         progress()
     return done
+
+
+def _stack_size(support: NDArray[np.float32]) -> int:
+    """How many support sets like this one a CPU takes at once."""
+    return max(1, min(STACKED, STACKED_VALUES // support.size))
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.journey.requests import Json, adapt, data_url, predict, predict_one, table
+from tests.journey.requests import Json, adapt, data_url, predict, predict_one, refusal, table
 
 pytestmark = pytest.mark.e2e
 FINN = "miniimagenet-5way-1shot-finn2017"
@@ -112,6 +112,17 @@ def test_a_sixth_class_is_refused(client: httpx.Client) -> None:
 
     assert answer.status_code == 422, answer.text
     assert "5" in answer.json()["detail"]
+
+
+def test_large_pictures_count_for_more_work(client: httpx.Client) -> None:
+    """3 · 84 · 84 values are 27 drawings of 28 x 28: 70 · 11 · 27 is more than 20,000."""
+    pictures = [surface(name, 1) for name in SURFACES] * 14
+    support = {"inputs": pictures, "targets": [*SURFACES] * 14}
+
+    answer = client.post("/adapt", json={"checkpoint": FINN, "support": support})
+
+    assert refusal(answer) == (422, "budget-exceeded")
+    assert "27" in answer.json()["errors"][0]["detail"]
 
 
 def test_it_says_where_it_comes_from(client: httpx.Client) -> None:

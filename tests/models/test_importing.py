@@ -1,6 +1,10 @@
 """The network of Finn et al. 2017, imported: the same numbers as by TensorFlow's conventions."""
 
+import random
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -9,18 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from typer.testing import CliRunner
 
 from app.cli.main import app
 from app.registry import committed_folder
-from models.checkpoint import Checkpoint, load_checkpoint
+from models.checkpoint import Checkpoint, load_checkpoint, read_metadata
 from models.heads import apply_head
 from models.importing.bundle import load_bundle, read_bundle
 from models.importing.faults import CannotImport
 from models.importing.finn2017 import LAYOUT, import_finn2017, theta_from
-from models.inner_loop import InnerLoop, adapt
+from models.inner_loop import InnerLoop, adapt, predict
 from models.normalisation import forward, forward_together
+from models.outer_loop import MetaParams
+from models.preprocessing import input_from_picture
 from tests.models import bundles
 
 NAME = "miniimagenet-5way-1shot-finn2017"
@@ -32,15 +39,15 @@ Array = NDArray[np.float64]
 
 def random_tensors(seed: int = 0) -> dict[str, NDArray[np.float32]]:
     """Tensors of the authors' names and shapes, of about their sizes."""
-    random = np.random.default_rng(seed)
-    return {name: np.float32(random.normal(0, 0.25, size=shape)) for name, shape in LAYOUT.items()}
+    generator = np.random.default_rng(seed)
+    return {name: np.float32(generator.normal(0, 0.25, shape)) for name, shape in LAYOUT.items()}
 
 
 def pictures(count: int = 5, seed: int = 1) -> NDArray[np.float32]:
     """(count, 3, 84, 84) in [0, 1]: coarse patches with noise, as different as pictures are."""
-    random = np.random.default_rng(seed)
-    patches = random.uniform(size=(count, 3, 7, 7)).repeat(12, axis=2).repeat(12, axis=3)
-    return np.float32(np.clip(patches + random.normal(0, 0.1, size=patches.shape), 0, 1))
+    generator = np.random.default_rng(seed)
+    patches = generator.uniform(size=(count, 3, 7, 7)).repeat(12, axis=2).repeat(12, axis=3)
+    return np.float32(np.clip(patches + generator.normal(0, 0.1, size=patches.shape), 0, 1))
 
 
 def tensorflow_logits(tensors: dict[str, NDArray[np.float32]], x: Array) -> Array:
@@ -150,6 +157,18 @@ def test_the_shipped_file_says_how_it_is_served_and_where_it_comes_from() -> Non
     assert [*made["files"]] == ["model59000.data-00000-of-00001", "model59000.index"]
 
 
+def test_the_shipped_file_differs_from_any_import_in_its_weights_alone(tmp_path: Path) -> None:
+    prefix = bundles.write(tmp_path / "model59000", random_tensors())
+
+    other = read_metadata(import_finn2017(prefix, name=NAME, command=COMMAND))
+
+    shipped = read_metadata(SHIPPED.read_bytes())
+    where = ("source", "files")
+    for metadata in (other, shipped):
+        metadata["provenance"] = {k: v for k, v in metadata["provenance"].items() if k not in where}
+    assert other == shipped
+
+
 def test_weights_of_someone_else_are_not_given_as_the_authors(tmp_path: Path) -> None:
     prefix = bundles.write(tmp_path / "model59000", random_tensors())
 
@@ -212,6 +231,63 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="finite"):
         import_finn2017(prefix, name=NAME, command=COMMAND)
+
+
+@pytest.mark.slow
+def test_even_for_characters_it_is_a_better_start_than_a_random_network(omniglot_dir: Path) -> None:
+    shipped = load_checkpoint(SHIPPED.read_bytes())
+    blank = replace(shipped, meta=MetaParams(theta=random_start(shipped)))
+    chosen = random.Random(0)
+
+    with ZipFile(omniglot_dir / "images_evaluation.zip") as drawings:
+        episodes = [characters(drawings, chosen) for _ in range(20)]
+    scores = np.array(
+        [[accuracy(one, episode) for one in (shipped, blank)] for episode in episodes]
+    )
+
+    ahead = scores[:, 0] - scores[:, 1]
+    assert ahead.mean() > 1.96 * ahead.std(ddof=1) / len(ahead) ** 0.5
+
+
+def random_start(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """θ of the same network as the authors began: Xavier's weights, biases of zero."""
+    generator = torch.Generator().manual_seed(0)
+    theta = {name: torch.zeros_like(tensor) for name, tensor in checkpoint.meta.theta.items()}
+    for tensor in theta.values():
+        if tensor.dim() > 1:
+            torch.nn.init.xavier_uniform_(tensor, generator=generator)
+    return theta
+
+
+def characters(drawings: ZipFile, chosen: random.Random) -> tuple[Tensor, Tensor]:
+    """One drawing of each of five characters, and three more of each: (5, …) and (15, …)."""
+    folders: dict[str, list[str]] = {}
+    for name in sorted(name for name in drawings.namelist() if name.endswith(".png")):
+        folders.setdefault(name.rpartition("/")[0], []).append(name)
+    names = [chosen.sample(folders[folder], 4) for folder in chosen.sample(sorted(folders), 5)]
+    spec = load_checkpoint(SHIPPED.read_bytes()).input["preprocessing"]
+
+    def inputs(names: list[str]) -> Tensor:
+        pictures = (Image.open(BytesIO(drawings.read(name))) for name in names)
+        return torch.stack([torch.from_numpy(input_from_picture(one, spec)) for one in pictures])
+
+    return inputs([four[0] for four in names]), inputs([n for four in names for n in four[1:]])
+
+
+def accuracy(checkpoint: Checkpoint, episode: tuple[Tensor, Tensor]) -> float:
+    """Of the queries after adapting, as served: each by the support set's statistics."""
+    support, query = episode
+    with torch.no_grad():
+        adapted = adapt(
+            checkpoint.learner,
+            checkpoint.meta.theta,
+            support,
+            torch.arange(5),
+            checkpoint.recipe,
+            outputs=5,
+        )
+        said = predict(checkpoint.learner, adapted, query).argmax(1)
+    return (said == torch.arange(5).repeat_interleave(3)).float().mean().item()
 
 
 PAIRS, DATA = bundles.pairs_of({"a": np.float32([[1, 2], [3, 4]]), "b": np.float32([5])})
