@@ -206,7 +206,8 @@ def _steps(record: Record | None) -> str:
     made = record and record.get("training")
     if not made:
         return ""
-    done, planned = made["iterations"], made["planned"]
+    done = made["iterations"]
+    planned = made.get("planned", done)
     return f"{done:,}" if done == planned else f"{done:,} of {planned:,}"
 
 
