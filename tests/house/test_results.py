@@ -62,7 +62,7 @@ def test_the_page_of_results_is_what_its_records_say() -> None:
 
 
 def test_every_number_belongs_to_the_committed_file() -> None:
-    measured = {record["row"]: record["digest"] for record in load_records(DOCS)}
+    measured = {record["row"]: record.get("digest") for record in load_records(DOCS)}
 
     for name, digest in measured.items():
         checkpoint = find_row(name).checkpoint
