@@ -166,7 +166,10 @@ def test_the_served_steps_lower_the_support_loss(
             chunk=8,
         ).losses
 
-    assert bool((losses[:, -1] < losses[:, 0]).all())
+    # below 1e-4 float32 cannot tell the scores, which are in the hundreds, any better
+    fell, nothing_left = losses[:, -1] < losses[:, 0], losses[:, 0] < 1e-4
+    assert bool((fell | nothing_left).all())
+    assert bool((losses[:, -1] <= losses[:, 0]).all())
 
 
 def test_the_shipped_omniglots_list_the_characters_they_never_saw() -> None:
