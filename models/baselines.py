@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.episodes import EpisodeShape, TaskDistribution
-from models.evaluation import Evaluation, evaluate, summarise
+from models.evaluation import Evaluation, evaluate, summarise, trained_protocol
 from models.inner_loop import InnerLoop, Learner
 from models.outer_loop import MetaParams
 
@@ -83,7 +83,7 @@ def tune_step_size(
             shape=shape,
             episodes=episodes,
             seed=seed,
-            protocol="transductive" if learner.normalisation == "batch" else "one by one",
+            protocol=trained_protocol(learner),
         ).mean
         if not math.isfinite(measured):
             return -math.inf

@@ -70,6 +70,11 @@ def evaluate(
     return summarise(scores, protocol=protocol, shape=shape, steps=recipe.steps, seed=seed)
 
 
+def trained_protocol(learner: Learner) -> Protocol:
+    """The protocol that the learner's normalisation was meta-trained for."""
+    return "transductive" if learner.normalisation == "batch" else "one by one"
+
+
 def summarise(
     scores: Sequence[Tensor], *, protocol: Protocol, shape: EpisodeShape, steps: int, seed: int
 ) -> Evaluation:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.calibration import calibrate
 from models.episodes import TaskDistribution
-from models.evaluation import evaluate
+from models.evaluation import evaluate, trained_protocol
 from models.heads import BIAS, WEIGHT, initial_head
 from models.inner_loop import InnerLoop, Learner
 from models.networks import build_network, shape_of_features
@@ -128,7 +128,7 @@ def validate(
         shape=recipe.validation.shape,
         episodes=recipe.validation.episodes,
         seed=VALIDATION_SEED,
-        protocol="transductive" if learner.normalisation == "batch" else "one by one",
+        protocol=trained_protocol(learner),
     ).mean
     score = measured if recipe.task == "classification" else -measured
     if score >= state.best_score:

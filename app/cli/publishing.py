@@ -61,7 +61,7 @@ def wall_time_s(folder: Path) -> int | None:
 
 
 def _measure(chosen: Any, learner: Any, distribution: Any, state: Any) -> Any:
-    from models.evaluation import evaluate
+    from models.evaluation import evaluate, trained_protocol
     from models.training import served_loop
 
     with Progress() as bar:
@@ -75,7 +75,7 @@ def _measure(chosen: Any, learner: Any, distribution: Any, state: Any) -> Any:
             shape=chosen.validation.shape,
             episodes=600,
             seed=TEST_SEED,
-            protocol="transductive" if learner.normalisation == "batch" else "one by one",
+            protocol=trained_protocol(learner),
             progress=lambda done: bar.update(task, completed=done),
         )
 

@@ -60,22 +60,22 @@ def reproduce(
             )
             wall_s = wall_time_s(out)
         records = _measure_all(row, file, data)
+    _say_how_long(records, wall_s, docs)
     for record in records:
-        _say_how_long(record, wall_s, docs)
         typer.echo(_in_words(record))
     keep_records(docs, records)
 
 
-def _say_how_long(record: Record, wall_s: int | None, docs: Path) -> None:
+def _say_how_long(records: list[Record], wall_s: int | None, docs: Path) -> None:
     """Puts the training's wall time in, of a committed file the one that was known before."""
-    if record["training"] is None:
-        return
     known = {
         old["digest"]: old["training"].get("wall_s")
         for old in load_records(docs)
         if old["training"]
     }
-    record["training"]["wall_s"] = wall_s or known.get(record["digest"])
+    for record in records:
+        if record["training"] is not None:
+            record["training"]["wall_s"] = wall_s or known.get(record["digest"])
 
 
 def _measure_all(row: "Row", file: Path | None, data: Path | None) -> list[Record]:

@@ -91,8 +91,6 @@ def run_training(
 
 
 def _named(chosen: Any, name: str | None) -> Any:
-    from dataclasses import replace
-
     from app.registry import check_name
 
     check_name(name or chosen.name)
@@ -161,7 +159,7 @@ def _run(
         for step, took_s in _until(last, seconds, steps, state):
             log.write(json.dumps(_record(step, took_s)) + "\n")
             bar.update(task, completed=step.iteration, description=_headline(chosen.name, step))
-            if step.iteration % SAVED_EVERY == 0 or step.iteration == last:
+            if step.iteration % SAVED_EVERY == 0:
                 _save(chosen, state, folder)
     _save(chosen, state, folder)
 
