@@ -20,30 +20,37 @@ import torch
 from PIL import Image
 
 from models.checkpoint import Checkpoint, load_checkpoint
-from models.inner_loop import Adapted, adapt, adapt_episodes
+from models.inner_loop import Adapted, adapt_episodes, episode_of
 from models.preprocessing import input_from_picture
-from worker.engine import STACKED
+from models.stacked import episodes_at_once
+from tests import plain_maml
 
 FILE = Path(__file__).parents[1] / "models" / "checkpoints" / "omniglot-5way-1shot.safetensors"
 DRAWINGS = Path(__file__).parents[1] / "examples" / "characters"
 WAY = 5
 
 
-def stacked(checkpoint: Checkpoint, x: torch.Tensor, y: torch.Tensor) -> Adapted:
+def stacked(checkpoint: Checkpoint, x: torch.Tensor, y: torch.Tensor) -> list[Adapted]:
     recipe = replace(checkpoint.recipe, steps=5)
-    with torch.no_grad():
-        return adapt_episodes(
-            checkpoint.learner, checkpoint.meta.theta, x, y, recipe, outputs=WAY, chunk=STACKED
-        )
+    size = episodes_at_once(checkpoint.learner.network, tuple(x.shape[1:]))
+    done: list[Adapted] = []
+    for part_x, part_y in zip(x.split(size), y.split(size), strict=True):
+        with torch.no_grad():
+            adapted = adapt_episodes(
+                checkpoint.learner, checkpoint.meta.theta, part_x, part_y, recipe, outputs=WAY
+            )
+        done += [episode_of(adapted, e) for e in range(len(part_x))]
+    return done
 
 
-def looped(checkpoint: Checkpoint, x: torch.Tensor, y: torch.Tensor) -> list[Adapted]:
-    recipe = replace(checkpoint.recipe, steps=5)
-    with torch.no_grad():
-        return [
-            adapt(checkpoint.learner, checkpoint.meta.theta, x[e], y[e], recipe, outputs=WAY)
-            for e in range(len(x))
-        ]
+def looped(
+    checkpoint: Checkpoint, x: torch.Tensor, y: torch.Tensor
+) -> list[dict[str, torch.Tensor]]:
+    recipe, theta = replace(checkpoint.recipe, steps=5), checkpoint.meta.theta
+    return [
+        plain_maml.adapt(checkpoint.learner, theta, x[e], y[e], recipe, outputs=WAY)[0]
+        for e in range(len(x))
+    ]
 
 
 def seconds_of(work: Callable[[], object], repeats: int) -> list[float]:
@@ -57,11 +64,10 @@ def seconds_of(work: Callable[[], object], repeats: int) -> list[float]:
     return times
 
 
-def check_same(batched: Adapted, alone: list[Adapted]) -> None:
+def check_same(stacked: list[Adapted], alone: list[dict[str, torch.Tensor]]) -> None:
     """Raises AssertionError where the two ways differ by more than float32's order of summing."""
-    for episode, one in enumerate(alone):
-        for name, value in one.params.items():
-            torch.testing.assert_close(batched.params[name][episode], value, rtol=1e-4, atol=1e-5)
+    for found, expected in zip(stacked, alone, strict=True):
+        torch.testing.assert_close(found.params, expected, rtol=1e-4, atol=1e-5)
 
 
 def supports(checkpoint: Checkpoint, episodes: int) -> torch.Tensor:

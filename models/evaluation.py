@@ -16,18 +16,18 @@ from torch import Tensor
 
 from models.episodes import Episodes, EpisodeShape, TaskDistribution
 from models.inner_loop import (
-    Adapted,
     InnerLoop,
     Learner,
     Normalisation,
     adapt_episodes,
+    episode_of,
     predict,
 )
 from models.normalisation import Params
-from models.outer_loop import MetaParams, score_of
+from models.outer_loop import MetaParams, scores_of
+from models.stacked import episodes_at_once
 
 Protocol = Literal["one by one", "transductive"]
-STACKED, LARGE = 20, 16  # episodes in one call on a CPU; from so many support examples on, one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ def score_episodes(
     mode: Normalisation = "batch" if protocol == "transductive" else "support"
     judged = replace(learner, normalisation=mode)
     inner = replace(recipe, step_sizes=meta.step_sizes)
-    stacked = STACKED if episodes.support_x.shape[1] < LARGE else 1
+    stacked = episodes_at_once(learner.network, episodes.support_x.shape[1:])
     scores: list[Tensor] = []
     for first in range(0, len(episodes), stacked):
         part = episodes.part(first, first + stacked)
@@ -129,17 +129,4 @@ def _score_stack(
             predict(learner, episode_of(adapted, e), episodes.query_x[e])
             for e in range(len(episodes))
         ]
-        return [score_of(learner, o, episodes.query_y[e]) for e, o in enumerate(outputs)]
-
-
-def episode_of(adapted: Adapted, episode: int) -> Adapted:
-    """One episode out of a stacked adaptation."""
-
-    def pick(tree: Params) -> Params:
-        return {name: value[episode] for name, value in tree.items()}
-
-    return Adapted(
-        params=pick(adapted.params),
-        statistics=pick(adapted.statistics),
-        losses=adapted.losses[episode],
-    )
+        return list(scores_of(learner, torch.stack(outputs), episodes.query_y))

@@ -39,21 +39,22 @@ def initial_head(head: Head, features: int, generator: torch.Generator) -> Param
 
 
 def start_head(head: Head, theta: Params, features: Tensor, y: Tensor, outputs: int) -> Params:
-    """The head's parameters before the first inner step; ``features`` (S, D), y (S,) int64.
+    """The heads before the first inner step, (E, N, D) and (E, N); features (E, S, D), y (E, S).
 
-    A linear head gives its first ``outputs`` rows; a prototype head is differentiable in
-    ``features``.
+    A linear head gives its first ``outputs`` rows, the same for all E; a prototype head is
+    differentiable in ``features``.
     """
     if head.kind == "linear":
-        return {WEIGHT: theta[WEIGHT][:outputs], BIAS: theta[BIAS][:outputs]}
-    members = F.one_hot(y, outputs).to(features.dtype)  # (S, N)
-    prototypes = (members.T @ features) / members.sum(dim=0)[:, None]
+        rows = {WEIGHT: theta[WEIGHT][:outputs], BIAS: theta[BIAS][:outputs]}
+        return {name: value.expand(len(features), *value.shape) for name, value in rows.items()}
+    members = F.one_hot(y, outputs).to(features.dtype)  # (E, S, N)
+    prototypes = (members.mT @ features) / members.sum(dim=1)[..., None]
     return {
         WEIGHT: 2 * head.scale * prototypes,
-        BIAS: -head.scale * prototypes.square().sum(dim=1),
+        BIAS: -head.scale * prototypes.square().sum(dim=-1),
     }
 
 
 def apply_head(params: Params, features: Tensor) -> Tensor:
-    """(B, D) features -> (B, N) scores or values."""
-    return features @ params[WEIGHT].T + params[BIAS]
+    """(B, D) features -> (B, N) scores or values; or all with (E,) in front."""
+    return features @ params[WEIGHT].mT + params[BIAS].unsqueeze(-2)

@@ -1,25 +1,25 @@
 """The inner loop: from θ and one support set to φ (Finn et al. 2017, Algorithm 2, lines 5 to 8).
 
-One episode is written down; ``adapt_episodes`` batches it over tenants with ``torch.func.vmap``.
-Step sizes are for the mean loss over the support set.
+Written for E episodes at once, whoever's they are: parameters lead with (E,), and the gradient of
+the summed losses is every episode's own. Step sizes are for the mean loss over a support set.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad_and_value, vmap
 from torch.nn import functional as F
 
 from models.heads import BIAS, WEIGHT, Head, apply_head, start_head
 from models.normalisation import EpisodeNorm, Params, Prior, Statistics, forward
+from models.stacked import forward_stacked
 
 TaskKind = Literal["classification", "regression"]
 Normalisation = Literal["support", "batch"]
 Adapts = Literal["all", "weights", "head"]
-_Result = tuple[Params, Statistics, Tensor]
+_Losses = Callable[[Params], tuple[Tensor, Statistics]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,18 +56,18 @@ class InnerLoop:
 
 
 class Point(NamedTuple):
-    """A point on the way from θ to φ: parameters, support statistics and support loss there."""
+    """A point on the way from θ to φ: parameters, support statistics and support losses there."""
 
     params: Params
     statistics: Statistics
-    loss: Tensor
+    losses: Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapted:
     """params: φ, body and head; statistics: of the support set at φ; losses: (steps + 1,) float32.
 
-    ``losses`` is the support loss before the first step and after each. Batched: all lead with
+    ``losses`` is the support loss before the first step and after each. Stacked: all lead with
     (E,).
     """
 
@@ -79,13 +79,21 @@ class Adapted:
 def adapt(
     learner: Learner, theta: Params, x: Tensor, y: Tensor, recipe: InnerLoop, *, outputs: int
 ) -> Adapted:
-    """Move θ to φ by the recipe's gradient steps on one support set.
+    """Move θ to φ by the recipe's gradient steps on one support set: x (S, …), y (S,) or (S, …)."""
+    adapted = adapt_episodes(learner, theta, x[None], y[None], recipe, outputs=outputs)
+    return episode_of(adapted, 0)
 
-    x: (S, …) float32; y: (S,) int64 in [0, outputs) or (S, outputs) float32; outputs: the classes
-    or values in use. Differentiable in θ, through the steps unless first-order.
+
+def adapt_episodes(
+    learner: Learner, theta: Params, x: Tensor, y: Tensor, recipe: InnerLoop, *, outputs: int
+) -> Adapted:
+    """Move θ to a φ of its own for each of E support sets.
+
+    x: (E, S, …) float32; y: (E, S) int64 in [0, outputs) or (E, S, outputs) float32; outputs: the
+    classes or values in use. Differentiable in θ, through the steps unless first-order.
     """
     points = list(walk(learner, theta, x, y, recipe, outputs=outputs))
-    losses = torch.stack([point.loss for point in points])
+    losses = torch.stack([point.losses for point in points], dim=1)
     return Adapted(params=points[-1].params, statistics=points[-1].statistics, losses=losses)
 
 
@@ -93,16 +101,18 @@ def walk(
     learner: Learner, theta: Params, x: Tensor, y: Tensor, recipe: InnerLoop, *, outputs: int
 ) -> Iterator[Point]:
     """The steps + 1 points from the start to φ (Algorithm 2, lines 5 to 7, step by step)."""
+    learned = (*theta.values(), *recipe.step_sizes.values())
+    meta = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in learned)
     phi = _start(learner, theta, x, y, outputs)
     moving = [name for name in phi if moves(learner.network, name, recipe.adapts)]
-    loss_of = _loss_of(learner, phi, x, y, recipe.adapts)
+    losses_at = _losses_of(learner, phi, x, y, recipe.adapts)
     for step in range(recipe.steps):
         moved = {name: phi[name] for name in moving}
-        gradient, (loss, statistics) = grad_and_value(loss_of, has_aux=True)(moved)
-        yield Point(phi, statistics, loss)
+        point, gradient = _gradient(losses_at, phi, moved, meta=meta, first=recipe.first_order)
+        yield point
         phi = phi | _inner_step(moved, gradient, recipe, step)
-    loss, statistics = loss_of({name: phi[name] for name in moving})
-    yield Point(phi, statistics, loss)
+    losses, statistics = losses_at({name: phi[name] for name in moving})
+    yield Point(phi, statistics, losses)
 
 
 def moves(network: nn.Module, name: str, adapts: Adapts) -> bool:
@@ -114,39 +124,16 @@ def moves(network: nn.Module, name: str, adapts: Adapts) -> bool:
     return not isinstance(network.get_submodule(name.rpartition(".")[0]), EpisodeNorm)
 
 
-def adapt_episodes(
-    learner: Learner,
-    theta: Params,
-    x_ES: Tensor,
-    y_ES: Tensor,
-    recipe: InnerLoop,
-    *,
-    outputs: int,
-    chunk: int | None = None,
-) -> Adapted:
-    """Adapt E episodes at once, the same as ``adapt`` on each; ``chunk`` bounds how many are
-    stacked.
-    """
-    sizes = torch.as_tensor(recipe.step_size, dtype=x_ES.dtype, device=x_ES.device)
+def episode_of(adapted: Adapted, episode: int) -> Adapted:
+    """One episode out of a stacked adaptation."""
 
-    def one(x: Tensor, y: Tensor, step_size: Tensor) -> _Result:
-        adapted = adapt(learner, theta, x, y, replace(recipe, step_size=step_size), outputs=outputs)
-        return adapted.params, adapted.statistics, adapted.losses
+    def pick(tree: Params) -> Params:
+        return {name: value[episode] for name, value in tree.items()}
 
-    sizes = sizes.expand(len(x_ES))
-    if len(x_ES) == 1:  # a lonely episode pays nothing for the batch: 15 % on a CPU
-        return _stack_one(one(x_ES[0], y_ES[0], sizes[0]))
-    stacked: Callable[..., _Result] = vmap(one, chunk_size=chunk)
-    params, statistics, losses = stacked(x_ES, y_ES, sizes)
-    return Adapted(params=params, statistics=statistics, losses=losses)
-
-
-def _stack_one(result: _Result) -> Adapted:
-    params, statistics, losses = result
     return Adapted(
-        params={name: value[None] for name, value in params.items()},
-        statistics={name: value[None] for name, value in statistics.items()},
-        losses=losses[None],
+        params=pick(adapted.params),
+        statistics=pick(adapted.statistics),
+        losses=adapted.losses[episode],
     )
 
 
@@ -160,53 +147,101 @@ def predict(learner: Learner, adapted: Adapted, x: Tensor) -> Tensor:
     return apply_head(adapted.params, features)
 
 
-def mean_loss(task: TaskKind, outputs: Tensor, y: Tensor) -> Tensor:
-    """Mean cross-entropy of (B, N) scores and (B,) classes, or mean squared error of values."""
-    return F.cross_entropy(outputs, y) if task == "classification" else F.mse_loss(outputs, y)
+def predict_episodes(learner: Learner, params: Params, statistics: Statistics, x: Tensor) -> Tensor:
+    """The same for E episodes at once: x (E, B, …) -> (E, B, outputs)."""
+    given = statistics if learner.normalisation == "support" else None
+    features, _ = forward_stacked(learner.network, _body(params), x, given)
+    return apply_head(params, features)
+
+
+def mean_losses(task: TaskKind, outputs: Tensor, y: Tensor) -> Tensor:
+    """(E,) the mean cross-entropy of (E, B, N) scores and (E, B) classes, or mean squared error."""
+    if task == "regression":
+        return (outputs - y).square().flatten(1).mean(dim=1)
+    each = F.cross_entropy(outputs.flatten(0, 1), y.flatten(), reduction="none")
+    return each.view(y.shape).mean(dim=1)
 
 
 def _start(learner: Learner, theta: Params, x: Tensor, y: Tensor, outputs: int) -> Params:
-    body = _body(theta)
+    """θ for every episode, views of the one, and the head's start."""
+    body = {name: _shared(value, len(x)) for name, value in _body(theta).items()}
     if learner.head.kind == "linear":
         return body | start_head(learner.head, theta, x, y, outputs)
     features, _ = _on_support(learner, body, x)
     return body | start_head(learner.head, theta, features, y, outputs)
 
 
-def _loss_of(
-    learner: Learner, phi: Params, x: Tensor, y: Tensor, adapts: Adapts
-) -> Callable[[Params], tuple[Tensor, Statistics]]:
-    """From the parameters that move to the support loss and the statistics there."""
+def _shared(value: Tensor, episodes: int) -> Tensor:
+    """(E, …) views of one tensor; filters channels last, as the stacked convolution takes them."""
+    if value.dim() == 4:
+        value = value.contiguous(memory_format=torch.channels_last)
+    return value.expand(episodes, *value.shape)
+
+
+def _losses_of(learner: Learner, phi: Params, x: Tensor, y: Tensor, adapts: Adapts) -> _Losses:
+    """From the parameters that move to the support losses and the statistics there."""
     if adapts == "head":  # the features stay, so they are computed once
         features, statistics = _on_support(learner, _body(phi), x)
-        return lambda head: (mean_loss(learner.task, apply_head(head, features), y), statistics)
+        return lambda head: (mean_losses(learner.task, apply_head(head, features), y), statistics)
 
-    def loss_of(moved: Params) -> tuple[Tensor, Statistics]:
+    def losses_at(moved: Params) -> tuple[Tensor, Statistics]:
         at = phi | moved
         features, statistics = _on_support(learner, _body(at), x)
-        return mean_loss(learner.task, apply_head(at, features), y), statistics
+        return mean_losses(learner.task, apply_head(at, features), y), statistics
 
-    return loss_of
+    return losses_at
 
 
 def _on_support(learner: Learner, body: Params, x: Tensor) -> tuple[Tensor, Statistics]:
     prior = learner.prior if learner.normalisation == "support" else None
-    return forward(learner.network, body, x, prior=prior)
+    return forward_stacked(learner.network, body, x, prior=prior)
+
+
+def _gradient(
+    losses_at: _Losses, phi: Params, moved: Params, *, meta: bool, first: bool
+) -> tuple[Point, Params]:
+    """This point, and the gradient of each episode's loss in its own parameters that move.
+
+    meta: a graph through θ is kept; first: but not through the gradient, which is a constant then.
+    """
+    with torch.enable_grad():
+        at = {name: _variable(value) for name, value in moved.items()}
+        losses, statistics = losses_at(at)
+        gradients = torch.autograd.grad(
+            losses.sum(),
+            list(at.values()),
+            create_graph=meta and not first,
+            retain_graph=meta,
+            materialize_grads=True,
+        )
+    if not meta:
+        losses = losses.detach()
+        statistics = {name: value.detach() for name, value in statistics.items()}
+    return Point(phi, statistics, losses), dict(zip(at, gradients, strict=True))
+
+
+def _variable(value: Tensor) -> Tensor:
+    """The same numbers as a variable of its own: a head that came from the body is not its function
+    in the inner gradient.
+    """
+    return value.view_as(value) if value.requires_grad else value.detach().requires_grad_()
 
 
 def _inner_step(params: Params, gradient: Params, recipe: InnerLoop, step: int) -> Params:
-    """One gradient step (Algorithm 2, line 7); first-order: the gradient counts as a constant."""
-    if recipe.first_order:
-        gradient = {name: g.detach() for name, g in gradient.items()}
-    return {name: p - _size(recipe, name, p, step) * gradient[name] for name, p in params.items()}
+    """One gradient step of every episode (Algorithm 2, line 7)."""
+    return {n: p - _size(recipe, n, p, step) * gradient[n] for n, p in params.items()}
 
 
 def _size(recipe: InnerLoop, name: str, param: Tensor, step: int) -> float | Tensor:
-    if not recipe.step_sizes:
-        return recipe.step_size
-    learned = recipe.step_sizes[name]
-    size = learned[min(step, len(learned) - 1)]
-    return size if size.dim() == 0 else size[: len(param)]  # a head may use fewer rows
+    """A number for all, one per episode, or learned ones; they broadcast to (E, …)."""
+    if recipe.step_sizes:
+        learned = recipe.step_sizes[name]
+        size = learned[min(step, len(learned) - 1)]
+        return size if size.dim() == 0 else size[: param.shape[1]]  # a head may use fewer rows
+    size_E = recipe.step_size
+    if isinstance(size_E, Tensor):
+        return size_E.view(-1, *(1,) * (param.dim() - 1))
+    return size_E
 
 
 def _body(params: Params) -> Params:

@@ -1,10 +1,12 @@
 """The bodies: from one batch of inputs to feature vectors. The head on top is models/heads.py's.
 
-The batch over episodes is never written here; ``torch.func.vmap`` adds it from outside. An
-installed package adds a network under the entry-point group ``fewstep.networks``: a callable that
-makes a module (B, …) -> (B, D) of its configuration, with ``EpisodeNorm`` where it normalises.
+Each is a module for one set of parameters, and says how it runs over stacked episodes; what a
+module does not say, ``vmap`` does. An installed package adds a network under the entry-point group
+``fewstep.networks``: a callable that makes a module (B, …) -> (B, D) of its configuration, with
+``EpisodeNorm`` where it normalises.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from itertools import pairwise
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.normalisation import EpisodeNorm, Params, Statistics, forward, name_layers
+from models.stacked import StackedNorm, convolve, halve, linear
 
 
 class ConvBlock(nn.Module):
@@ -36,6 +39,14 @@ class ConvBlock(nn.Module):
         activation = F.relu(self.norm(self.conv(x)))
         return F.max_pool2d(activation, 2) if self.pooled else activation
 
+    def stacked(self, params: Params, path: str, x: Tensor, norm: StackedNorm) -> Tensor:
+        """(E, B, H, W, C) -> the same of the halved pictures."""
+        maps = convolve(x, params[f"{path}.conv.weight"], self.conv.stride[0])
+        if self.conv.bias is not None:
+            maps = maps + params[f"{path}.conv.bias"][:, None, None, None]
+        maps = norm.relu(maps, params[f"{path}.norm.bias"], f"{path}.norm", self.norm.eps)
+        return halve(maps) if self.pooled else maps
+
 
 class Conv4(nn.Module):
     """Four convolution blocks (Vinyals et al. 2016; Finn et al. 2017, section 5.2).
@@ -50,11 +61,30 @@ class Conv4(nn.Module):
         widths = [channels, filters, filters, filters]
         blocks = (ConvBlock(width, filters, pooled=pooled, bias=bias) for width in widths)
         self.blocks = nn.Sequential(*blocks)
-        self.flatten = flatten
+        self.filters, self.pooled, self.flatten = filters, pooled, flatten
 
     def forward(self, x: Tensor) -> Tensor:
         maps: Tensor = self.blocks(x)
         return maps.flatten(1) if self.flatten else maps.mean(dim=(2, 3))
+
+    def stacked(self, params: Params, x: Tensor, norm: StackedNorm) -> Tensor:
+        """(E, B, C, H, W) -> (E, B, D)."""
+        maps = x.permute(0, 1, 3, 4, 2)
+        for index, block in enumerate(self.blocks):
+            maps = block.stacked(params, f"blocks.{index}", maps, norm)  # type: ignore[operator]
+        return maps.permute(0, 1, 4, 2, 3).flatten(2) if self.flatten else maps.mean(dim=(2, 3))
+
+    def values_per_input(self, shape: tuple[int, ...]) -> int:
+        """The patches of every convolution."""
+        channels, height, width = shape
+        values = 0
+        for _ in self.blocks:
+            halved = (-(-height // 2), -(-width // 2))
+            places = height * width if self.pooled else halved[0] * halved[1]
+            values += 9 * channels * places
+            height, width = (height // 2, width // 2) if self.pooled else halved
+            channels = self.filters
+        return values
 
 
 class MLP(nn.Module):
@@ -67,14 +97,32 @@ class MLP(nn.Module):
         super().__init__()
         widths = [inputs, *hidden]
         pairs = list(pairwise(widths))
+        self.widths = sum(hidden)
         self.linears = nn.ModuleList(nn.Linear(a, b, bias=not normalised) for a, b in pairs)
         self.norms = nn.ModuleList(EpisodeNorm(b) if normalised else nn.Identity() for b in hidden)
 
     def forward(self, x: Tensor) -> Tensor:
         activation = x.flatten(1)
-        for linear, norm in zip(self.linears, self.norms, strict=True):
-            activation = F.relu(norm(linear(activation)))
+        for layer, norm in zip(self.linears, self.norms, strict=True):
+            activation = F.relu(norm(layer(activation)))
         return activation
+
+    def stacked(self, params: Params, x: Tensor, norm: StackedNorm) -> Tensor:
+        """(E, B, …) -> (E, B, hidden[-1])."""
+        activation = x.flatten(2)
+        for index, layer in enumerate(self.norms):
+            weight, bias = f"linears.{index}.weight", params.get(f"linears.{index}.bias")
+            activation = linear(activation, params[weight], bias)
+            path = f"norms.{index}"
+            if isinstance(layer, EpisodeNorm):
+                activation = norm.relu(activation, params[f"{path}.bias"], path, layer.eps)
+            else:
+                activation = activation.relu()
+        return activation
+
+    def values_per_input(self, shape: tuple[int, ...]) -> int:
+        """The inputs and every layer's activations."""
+        return math.prod(shape) + self.widths
 
 
 GROUP = "fewstep.networks"

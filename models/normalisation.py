@@ -80,13 +80,13 @@ class EpisodeNorm(nn.Module):
         if current.prior is None:
             return mean, var
         share = len(x) / (len(x) + current.prior.examples)
-        return _pooled(mean, var, *self._from(current.prior.statistics), share)
+        return pooled(mean, var, *self._from(current.prior.statistics), share)
 
     def _from(self, given: Statistics) -> tuple[Tensor, Tensor]:
         return given[f"{self.path}.mean"], given[f"{self.path}.var"]
 
 
-def _pooled(
+def pooled(
     mean: Tensor, var: Tensor, prior_mean: Tensor, prior_var: Tensor, share: float
 ) -> tuple[Tensor, Tensor]:
     """Mean and variance of two samples put together, the first of them with this share."""

@@ -10,18 +10,9 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
-from torch.func import vmap
 
 from models.episodes import Episodes
-from models.inner_loop import (
-    Adapted,
-    InnerLoop,
-    Learner,
-    Point,
-    mean_loss,
-    predict,
-    walk,
-)
+from models.inner_loop import InnerLoop, Learner, mean_losses, predict_episodes, walk
 from models.normalisation import Params
 
 LAST_ALONE: tuple[float, ...] = (1.0,)
@@ -63,22 +54,14 @@ def outer_loss(
     2019, multi-step loss); the score is that of φ.
     """
     inner = replace(recipe, step_sizes=meta.step_sizes)
-
-    def one(sx: Tensor, sy: Tensor, qx: Tensor, qy: Tensor) -> tuple[Tensor, Tensor]:
-        points = list(walk(learner, meta.theta, sx, sy, inner, outputs=episodes.outputs))
-        judged = points[-min(len(weights), len(points)) :]
-        outputs = [predict(learner, _adapted(point), qx) for point in judged]
-        losses = [mean_loss(learner.task, o, qy) for o in outputs]
-        weighted = [w * loss for w, loss in zip(weights[-len(judged) :], losses, strict=True)]
-        total: Tensor = torch.stack(weighted).sum()
-        return total, score_of(learner, outputs[-1].detach(), qy)
-
-    tensors = (episodes.support_x, episodes.support_y, episodes.query_x, episodes.query_y)
-    if len(episodes) == 1:  # a lonely episode pays nothing for the batch
-        loss, score = one(*(tensor[0] for tensor in tensors))
-        return loss[None], score[None]
-    losses: tuple[Tensor, Tensor] = vmap(one)(*tensors)
-    return losses
+    support = (episodes.support_x, episodes.support_y)
+    points = list(walk(learner, meta.theta, *support, inner, outputs=episodes.outputs))
+    judged = points[-min(len(weights), len(points)) :]
+    total = torch.zeros(len(episodes), device=episodes.query_x.device)
+    for weight, point in zip(weights[-len(judged) :], judged, strict=True):
+        outputs = predict_episodes(learner, point.params, point.statistics, episodes.query_x)
+        total = total + weight * mean_losses(learner.task, outputs, episodes.query_y)
+    return total, scores_of(learner, outputs.detach(), episodes.query_y)
 
 
 def multi_step_weights(steps: int, share: float) -> tuple[float, ...]:
@@ -121,15 +104,11 @@ def outer_step(
     return OuterResult(loss=loss, score=score)
 
 
-def score_of(learner: Learner, outputs: Tensor, y: Tensor) -> Tensor:
-    """Share of right classes, or mean squared error, of one episode's queries."""
+def scores_of(learner: Learner, outputs: Tensor, y: Tensor) -> Tensor:
+    """(E,) share of right classes, or mean squared error, of each episode's queries."""
     if learner.task == "regression":
-        return (outputs - y).square().mean()
-    return (outputs.argmax(dim=-1) == y).to(outputs.dtype).mean()
-
-
-def _adapted(point: Point) -> Adapted:
-    return Adapted(params=point.params, statistics=point.statistics, losses=point.loss[None])
+        return (outputs - y).square().flatten(1).mean(dim=1)
+    return (outputs.argmax(dim=-1) == y).to(outputs.dtype).mean(dim=1)
 
 
 def _chunks(episodes: Episodes, chunk: int) -> Iterator[Episodes]:

@@ -25,7 +25,7 @@ class Stage:
     value.
 
     algorithm: ``maml``, the outer loop, with ``inner_steps`` in training; or ``prototypes``,
-    prototypical pretraining. episodes: per outer step; chunk: how many of them are stacked at once;
+    prototypical pretraining. episodes: per outer step; chunk: the most that are stacked at once;
     way and shot: a number, or [least, most], drawn for every outer step. head_scale: of a prototype
     head in this stage, where it differs from the served one. multi_step_loss: over how many outer
     steps the multi-step loss fades (0: none). clip: of the meta-gradient's elements.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from models.calibration import calibrate
-from models.episodes import TaskDistribution
+from models.episodes import Episodes, TaskDistribution
 from models.evaluation import evaluate, trained_protocol
 from models.heads import BIAS, WEIGHT, initial_head
 from models.inner_loop import InnerLoop, Learner
@@ -27,6 +27,7 @@ from models.outer_loop import (
 )
 from models.prototypes import prototype_step
 from models.recipes import Recipe, Stage
+from models.stacked import episodes_at_once
 
 VALIDATION_SEED = 1_000_003
 CALIBRATED_EVERY = 100  # outer steps; θ moves little in so many
@@ -176,10 +177,18 @@ def _one_step(
         episodes,
         replace(served_loop(recipe), steps=stage.inner_steps, first_order=stage.first_order),
         state.optimiser,
-        chunk=stage.chunk,
+        chunk=min(stage.chunk, _at_once(learner, episodes)),
         weights=_weights(stage, within),
         clip=stage.clip,
     )
+
+
+def _at_once(learner: Learner, episodes: Episodes) -> int:
+    """How many episodes the device does best at once, as far as its memory is concerned."""
+    support, query = episodes.support_x.shape[1:], episodes.query_x.shape[1:]
+    if episodes.support_x.is_cuda:
+        return len(episodes)
+    return episodes_at_once(learner.network, (support[0] + query[0], *support[1:]))
 
 
 def _weights(stage: Stage, within: int) -> tuple[float, ...]:

@@ -13,11 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.checkpoint import Checkpoint
-from models.evaluation import episode_of
-from models.inner_loop import Adapted, InnerLoop, adapt_episodes, predict
-
-STACKED = 8  # episodes in one call on a CPU; more wait for memory, fewer for arithmetic
-STACKED_VALUES = 8 * 25 * 28 * 28  # of their inputs: large support sets gain nothing by company
+from models.inner_loop import Adapted, InnerLoop, adapt_episodes, episode_of, predict
+from models.stacked import episodes_at_once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +44,7 @@ def adapt_rows(
     progress: Callable[[], None] = lambda: None,
 ) -> list[Adapted | Failure]:
     """The adaptation of every row, in their order; rows share shape, outputs and steps."""
-    size = _stack_size(rows[0].x) if rows and device.type == "cpu" else len(rows)
+    size = _at_once(checkpoint, rows, device)
     done: list[Adapted | Failure] = []
     while len(done) < len(rows):
         part = rows[len(done) : len(done) + size]
@@ -66,9 +63,11 @@ def adapt_rows(
     return done
 
 
-def _stack_size(support: NDArray[np.float32]) -> int:
-    """How many support sets like this one a CPU takes at once."""
-    return max(1, min(STACKED, STACKED_VALUES // support.size))
+def _at_once(checkpoint: Checkpoint, rows: Sequence[Work], device: torch.device) -> int:
+    """A GPU takes all in one call, a CPU what its caches hold."""
+    if device.type != "cpu" or not rows:
+        return len(rows)
+    return episodes_at_once(checkpoint.learner.network, rows[0].x.shape)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

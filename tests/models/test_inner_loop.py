@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.evaluation import episode_of
 from models.heads import Head, initial_head
 from models.inner_loop import (
     InnerLoop,
     Learner,
     adapt,
     adapt_episodes,
-    mean_loss,
+    episode_of,
+    mean_losses,
     predict,
 )
 from models.networks import build_network
@@ -58,25 +58,6 @@ def test_zero_steps_leave_theta_as_it_is() -> None:
 
     assert torch.equal(adapted.params["head.weight"], theta["head.weight"])
     assert adapted.losses.shape == (1,)
-
-
-@pytest.mark.parametrize("kind", ["linear", "prototype"])
-@pytest.mark.parametrize("chunk", [None, 2, 1])
-def test_episodes_at_once_equal_a_loop_over_them(kind: str, chunk: int | None) -> None:
-    learner, theta = conv_learner(Head(kind=kind, outputs=3, scale=0.1))  # type: ignore[arg-type]
-    x, y = pictures(5, 6), torch.tensor([[0, 1, 2, 0, 1, 2]] * 5)
-    sizes = torch.tensor([0.1, 0.2, 0.0, 0.4, 0.05])
-
-    batched = adapt_episodes(
-        learner, theta, x, y, InnerLoop(steps=3, step_size=sizes), outputs=3, chunk=chunk
-    )
-
-    for episode in range(5):
-        recipe = InnerLoop(steps=3, step_size=float(sizes[episode]))
-        alone = adapt(learner, theta, x[episode], y[episode], recipe, outputs=3)
-        for name, value in alone.params.items():  # float32 sums in another order
-            torch.testing.assert_close(batched.params[name][episode], value, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(batched.losses[episode], alone.losses, rtol=1e-4, atol=1e-5)
 
 
 def test_a_prediction_alone_equals_the_same_among_a_thousand() -> None:
@@ -166,7 +147,7 @@ def test_identical_support_pictures_give_finite_parameters() -> None:
 def test_the_mean_loss_is_the_mean_cross_entropy() -> None:
     scores = torch.tensor([[0.0, 0.0], [0.0, 0.0]])
 
-    loss = mean_loss("classification", scores, torch.tensor([0, 1]))
+    (loss,) = mean_losses("classification", scores[None], torch.tensor([[0, 1]]))
 
     assert loss.item() == pytest.approx(0.6931472)
 

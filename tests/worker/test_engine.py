@@ -11,7 +11,7 @@ import worker.engine
 from models.checkpoint import Checkpoint
 from models.inner_loop import Adapted
 from tests.worker.orders import drawings, sine_points
-from worker.engine import Failure, Work, _stack_size, adapt_rows, query_outputs
+from worker.engine import Failure, Work, adapt_rows, query_outputs
 
 CPU = torch.device("cpu")
 
@@ -51,8 +51,12 @@ def plain_network(phi: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor
     return F.linear(x, phi["head.weight"], phi["head.bias"])
 
 
-def test_every_row_of_a_batch_is_plain_gradient_descent(sinusoid: Checkpoint) -> None:
-    rows = sines(11)  # more than one stack, the last one not full
+@pytest.mark.parametrize("at_once", [4, 100])
+def test_every_row_of_a_batch_is_plain_gradient_descent(
+    sinusoid: Checkpoint, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(worker.engine, "episodes_at_once", lambda *_: at_once)
+    rows = sines(11)  # three stacks, the last one not full; or one
 
     batch = adapted(sinusoid, rows)
 
@@ -165,12 +169,3 @@ def test_a_row_that_fits_no_memory_fails_alone_and_ends(
     batch = adapted(sinusoid, sines(3))
 
     assert [one.code for one in batch if isinstance(one, Failure)] == ["out-of-memory"] * 3
-
-
-def test_large_support_sets_are_stacked_less() -> None:
-    """Eight of 25 drawings at once, two of 100, and colour pictures of 84 x 84 one by one."""
-    shapes = [(5, 1, 28, 28), (25, 1, 28, 28), (100, 1, 28, 28), (5, 3, 84, 84), (300, 3, 84, 84)]
-
-    sizes = [_stack_size(np.zeros(shape, np.float32)) for shape in shapes]
-
-    assert sizes == [8, 8, 2, 1, 1]
