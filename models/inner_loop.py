@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from models.heads import BIAS, WEIGHT, Head, apply_head, start_head
 from models.normalisation import EpisodeNorm, Params, Prior, Statistics, forward
-from models.stacked import forward_stacked
+from models.stacked import as_matrices, forward_stacked
 
 TaskKind = Literal["classification", "regression"]
 Normalisation = Literal["support", "batch"]
@@ -172,9 +172,8 @@ def _start(learner: Learner, theta: Params, x: Tensor, y: Tensor, outputs: int) 
 
 
 def _shared(value: Tensor, episodes: int) -> Tensor:
-    """(E, …) views of one tensor; filters channels last, as the stacked convolution takes them."""
-    if value.dim() == 4:
-        value = value.contiguous(memory_format=torch.channels_last)
+    """(E, …) views of one tensor; filters lie in memory as the stacked convolution takes them."""
+    value = as_matrices(value) if value.dim() == 4 else value
     return value.expand(episodes, *value.shape)
 
 
@@ -229,7 +228,14 @@ def _variable(value: Tensor) -> Tensor:
 
 def _inner_step(params: Params, gradient: Params, recipe: InnerLoop, step: int) -> Params:
     """One gradient step of every episode (Algorithm 2, line 7)."""
-    return {n: p - _size(recipe, n, p, step) * gradient[n] for n, p in params.items()}
+    return {n: _moved(p, gradient[n], _size(recipe, n, p, step)) for n, p in params.items()}
+
+
+def _moved(param: Tensor, gradient: Tensor, size: float | Tensor) -> Tensor:
+    """param - size · gradient, in one pass over memory."""
+    if isinstance(size, Tensor):
+        return torch.addcmul(param, gradient, size, value=-1)
+    return torch.sub(param, gradient, alpha=size)
 
 
 def _size(recipe: InnerLoop, name: str, param: Tensor, step: int) -> float | Tensor:

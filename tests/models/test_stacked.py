@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import models.stacked
 from models.episodes import Episodes
 from models.heads import Head, initial_head
 from models.inner_loop import (
@@ -103,9 +104,16 @@ def test_stacked_episodes_equal_a_plain_loop(
 @pytest.mark.parametrize(("name", "config"), [*NETWORKS, ("theirs", {})])
 @pytest.mark.parametrize("kind", ["linear", "prototype"])
 @pytest.mark.parametrize("normalisation", ["support", "batch"])
+@pytest.mark.parametrize("large", [0, 10**9])
 def test_the_meta_gradient_equals_that_of_a_plain_loop(
-    name: str, config: dict[str, Any], kind: Any, normalisation: Any
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    config: dict[str, Any],
+    kind: Any,
+    normalisation: Any,
+    large: int,
 ) -> None:
+    monkeypatch.setattr(models.stacked, "LARGE", large)
     learner, theta = learner_of(name, config, Head(kind=kind, outputs=3, scale=0.1), prior=True)
     learner = replace(learner, normalisation=normalisation)
     drawn, recipe = some_episodes(3), InnerLoop(steps=2, step_size=0.1)
@@ -165,9 +173,15 @@ def test_stacked_predictions_equal_those_of_the_modules(name: str, config: dict[
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [(7, 5), (6, 8), (2, 1), (1, 1)])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("large", [0, 10**9])
 def test_a_stacked_convolution_is_torchs_for_every_episode(
-    stride: int, size: tuple[int, int], layout: torch.memory_format
+    monkeypatch: pytest.MonkeyPatch,
+    stride: int,
+    size: tuple[int, int],
+    layout: torch.memory_format,
+    large: int,
 ) -> None:
+    monkeypatch.setattr(models.stacked, "LARGE", large)  # episode by episode, or all at once
     x = torch.randn(3, 2, *size, 4, dtype=torch.float64, generator=generator(1))
     weight = torch.randn(3, 5, 4, 3, 3, dtype=torch.float64, generator=generator(2))
     weight = torch.stack([one.contiguous(memory_format=layout) for one in weight])
