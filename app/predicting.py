@@ -168,10 +168,10 @@ def _answer(backends: Backends, model: "ServedModel", order: PredictOrder) -> di
     spec = input_spec(model.description)
     limits = image_limits(backends.settings)
     x = read_examples(order.inputs, spec, pointer=order.pointer, limits=limits)
-    y = _targets(model.description, order)
+    y = _targets(model, order)
     outputs = model.predict(x)
     _check_finite(outputs, order.pointer)
-    classes = model.description["classes"]
+    classes = model.classes
     answer: dict[str, Any] = {"predictions": readable(outputs, classes, top_k=order.top_k)}
     if y is not None:
         answer["metrics"] = _metrics(outputs, y, classes)
@@ -179,19 +179,19 @@ def _answer(backends: Backends, model: "ServedModel", order: PredictOrder) -> di
 
 
 def _metrics(
-    outputs: NDArray[np.float32], y: NDArray[Any], classes: list[str] | None
+    outputs: NDArray[np.float32], y: NDArray[Any], classes: Sequence[str] | None
 ) -> dict[str, float]:
     if classes is None:
         return {"query_mse": float(np.square(outputs.astype(np.float64) - y).mean())}
     return {"query_accuracy": float((outputs.argmax(axis=1) == y).mean())}
 
 
-def _targets(description: dict[str, Any], order: PredictOrder) -> NDArray[Any] | None:
+def _targets(model: "ServedModel", order: PredictOrder) -> NDArray[Any] | None:
     if order.targets is None:
         return None
-    if description["classes"] is None:
-        return read_values(order.targets, (description["outputs"],), pointer="/targets")
-    return read_labels(order.targets, description["classes"], pointer="/targets")
+    if model.classes is None:
+        return read_values(order.targets, (model.description["outputs"],), pointer="/targets")
+    return read_labels(order.targets, model.classes, pointer="/targets")
 
 
 def _check_finite(outputs: NDArray[np.float32], pointer: str) -> None:

@@ -5,9 +5,12 @@ JSON under the metadata key ``fewstep`` names the network, the input, the classe
 """
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
@@ -25,6 +28,15 @@ class AdaptedFile:
 
     params: Params
     statistics: Params
+    description: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlatFile:
+    """The file's tensors one after the other: flat (values,) float32, and their shapes in order."""
+
+    flat: NDArray[np.float32]
+    shapes: dict[str, tuple[int, ...]]
     description: dict[str, Any]
 
 
@@ -49,6 +61,19 @@ def load_adapted(data: bytes) -> AdaptedFile:
         },
         description=description,
     )
+
+
+def load_flat(data: bytes) -> FlatFile:
+    """The same as one buffer, copied once: hundreds of thousands are kept, few are looked into."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    description = json.loads(header.pop("__metadata__")["fewstep"])
+    ordered = sorted(header.items(), key=lambda item: int(item[1]["data_offsets"][0]))
+    if any(about["dtype"] != "F32" for _, about in ordered):
+        raise ValueError("expected float32 tensors only")
+    shapes = {name: tuple(about["shape"]) for name, about in ordered}
+    flat = np.frombuffer(data, "<f4", sum(map(math.prod, shapes.values())), start).astype("f4")
+    return FlatFile(flat=flat, shapes=shapes, description=description)
 
 
 def _own(tensor: Tensor) -> Tensor:

@@ -1,17 +1,23 @@
 """One hot model answers many threads at once, as the API's do, each as if it were alone."""
 
+import gc
+import resource
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from app.predictions import softmax
 from models.adapted_file import dump_adapted
 from models.checkpoint import Checkpoint
 from models.inner_loop import Adapted
-from models.served import ServedModel, load_served, serve_theta
+from models.normalisation import forward
+from models.served import ServedModel, load_served, predict_stacked, serve_theta
 from tests.worker.orders import drawings
 from worker.engine import Work, adapt_rows
 
@@ -50,10 +56,7 @@ def test_a_regression_answers_eight_threads_as_it_answers_one(sinusoid: Checkpoi
 
 @pytest.mark.usefixtures("restless")
 def test_a_classifier_answers_eight_threads_as_it_answers_one(omniglot: Checkpoint) -> None:
-    work = Work(x=drawings(1), y=np.arange(5), step_size=0.1)
-    [adapted] = adapt_rows(omniglot, [work], outputs=5, steps=3, device=torch.device("cpu"))
-    assert isinstance(adapted, Adapted)
-    model = load_served(file_of(omniglot, adapted))
+    model = load_served(file_of(omniglot, adapted_to_drawings(omniglot, 1)))
 
     wrong = differing(model, drawings(2))
 
@@ -61,13 +64,70 @@ def test_a_classifier_answers_eight_threads_as_it_answers_one(omniglot: Checkpoi
 
 
 def file_of(checkpoint: Checkpoint, adapted: Adapted) -> bytes:
+    classifies = checkpoint.learner.task == "classification"
     description = {
-        "task": "classification",
+        "task": checkpoint.learner.task,
         "network": {"name": checkpoint.network, **checkpoint.network_config},
-        "head": {"kind": "prototype"},
+        "head": {"kind": checkpoint.learner.head.kind},
         "normalisation": "support",
         "input": checkpoint.input,
-        "classes": list("abcde"),
-        "outputs": 5,
+        "classes": list("abcde") if classifies else None,
+        "outputs": 5 if classifies else 1,
     }
     return dump_adapted(adapted, description)
+
+
+def test_a_model_predicts_what_float64_does(omniglot: Checkpoint) -> None:
+    adapted = adapted_to_drawings(omniglot, 1)
+    x = drawings(2)
+    body = {name: t.double() for name, t in adapted.params.items() if not name.startswith("head.")}
+    statistics = {name: tensor.double() for name, tensor in adapted.statistics.items()}
+    exact, _ = forward(omniglot.learner.network, body, torch.from_numpy(x).double(), statistics)
+    exact = exact @ adapted.params["head.weight"].double().T + adapted.params["head.bias"].double()
+
+    outputs = load_served(file_of(omniglot, adapted)).predict(x)
+
+    assert np.abs(softmax(outputs) - softmax(exact.detach().numpy())).max() < 1e-5
+
+
+def test_models_stacked_predict_what_each_does_alone(
+    omniglot: Checkpoint, sinusoid: Checkpoint
+) -> None:
+    letters = [load_served(file_of(omniglot, adapted_to_drawings(omniglot, s))) for s in range(4)]
+    theta = serve_theta(sinusoid)
+    assert theta is not None
+    waves = [replace(theta, flat=theta.flat * (1 + number / 100)) for number in range(40)]
+    random = np.random.default_rng(0)
+
+    for models, x in ((letters, drawings(9, 4)), (waves, random.uniform(-5, 5, (40, 1)))):
+        x = x.astype(np.float32)
+        alone = [model.predict(one[None])[0] for model, one in zip(models, x, strict=True)]
+        np.testing.assert_allclose(predict_stacked(models, x), np.stack(alone), 1e-5, 1e-5)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
+def test_a_kept_model_takes_no_more_memory_than_it_says(sinusoid: Checkpoint) -> None:
+    work = Work(x=np.ones((5, 1), np.float32), y=np.ones((5, 1), np.float32), step_size=0.01)
+    [adapted] = adapt_rows(sinusoid, [work], outputs=1, steps=1, device=torch.device("cpu"))
+    assert isinstance(adapted, Adapted)
+    file = file_of(sinusoid, adapted)
+    kept = [load_served(file) for _ in range(200)]
+    before = resident_bytes()
+
+    kept += [load_served(file) for _ in range(4000)]
+
+    each = (resident_bytes() - before) / 4000
+    assert each < kept[0].bytes
+    assert kept[0].bytes < 1.2 * kept[0].flat.nbytes + 4096
+
+
+def resident_bytes() -> int:
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def adapted_to_drawings(checkpoint: Checkpoint, seed: int) -> Adapted:
+    work = Work(x=drawings(seed), y=np.arange(5), step_size=0.1)
+    [adapted] = adapt_rows(checkpoint, [work], outputs=5, steps=3, device=torch.device("cpu"))
+    assert isinstance(adapted, Adapted)
+    return adapted
