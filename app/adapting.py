@@ -15,13 +15,14 @@ from sqlalchemy.exc import IntegrityError
 from app.adaptation import Adaptation, CheckpointRef, NewAdaptation, example_steps, example_weight
 from app.backends import Backends, read_blob
 from app.codec import check_lengths, pack_arrays, unpack_arrays
-from app.db.adaptations import find, insert_queued
+from app.db.adaptations import find, find_lasting, insert_queued
 from app.db.checkpoints import CheckpointRow
 from app.db.engine import reading, writing
 from app.db.idempotency import find_replay, keep_key
 from app.errors import ServiceError, refusal
 from app.lifecycle import Status
 from app.registry import Reference, find_checkpoint, parse_reference
+from app.remembering import Lasting
 from app.settings import Settings
 from app.store import BlobDamaged, BlobMissing, StoreFull, StoreUnavailable
 from app.support_sets import (
@@ -89,8 +90,15 @@ def place_order(
 
 def find_adaptation(backends: Backends, tenant_id: str, adaptation_id: str) -> Adaptation:
     """A tenant's adaptation. Raises ServiceError ``not-found``, the same for another tenant's."""
+    return find_lasting_adaptation(backends, tenant_id, adaptation_id).value
+
+
+def find_lasting_adaptation(
+    backends: Backends, tenant_id: str, adaptation_id: str
+) -> Lasting[Adaptation]:
+    """The same, with the seconds until it expires."""
     with reading(backends.engine) as connection:
-        found = find(connection, tenant_id, adaptation_id)
+        found = find_lasting(connection, tenant_id, adaptation_id)
     if found is None:
         raise ServiceError("not-found", "there is no such adaptation")
     return found

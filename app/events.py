@@ -1,6 +1,8 @@
-"""Wake-ups: who waits for an adaptation hears of its end at once, by Redis pub/sub.
+"""News: what one process changed and others must know of at once, by Redis pub/sub.
 
-A wake-up may be lost; who waits looks at the row from time to time as well.
+Who waits for an adaptation hears of its end, and every process forgets what it remembered of a
+changed row. News may be lost: who waits looks at the row from time to time as well, and nothing is
+remembered while the subscription does not stand.
 """
 
 import asyncio
@@ -8,30 +10,58 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from redis import Redis, RedisError
 from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
-CHANNEL = "fewstep:ended"
+from app.remembering import Memory
+
+CHANNEL = "fewstep:changed"
+KEYS = "keys"  # in place of an adaptation's id
 RECONNECT_S = 0.5
+SILENT_S = 1.0  # then it is asked whether it still stands
 
 log = logging.getLogger(__name__)
 
 
-def wake(redis: "Redis", adaptation_ids: Iterable[str]) -> None:
-    """Tells every waiting process that these adaptations have ended; silent where Redis is away."""
+def tell_changed(redis: "Redis", adaptation_ids: Iterable[str]) -> bool:
+    """Tells every process that these adaptations ended, or are no more what they were.
+
+    False where Redis is away.
+    """
+    return _tell(redis, adaptation_ids)
+
+
+def tell_keys_changed(redis: "Redis") -> bool:
+    """Tells every process that a key was created or revoked. False where Redis is away."""
+    return _tell(redis, [KEYS])
+
+
+def _tell(redis: "Redis", words: Iterable[str]) -> bool:
     with suppress(RedisError):
         pipeline = redis.pipeline(transaction=False)
-        for adaptation_id in adaptation_ids:
-            pipeline.publish(CHANNEL, adaptation_id)
+        for word in words:
+            pipeline.publish(CHANNEL, word)
         pipeline.execute()
+        return True
+    return False
 
 
-class WakeUps:
-    """One subscriber for a whole process, and who waits in it for which adaptation."""
+class News:
+    """One subscriber for a whole process: who waits in it for which adaptation, and what it
+    remembers.
+    """
 
-    def __init__(self, redis_url: str) -> None:
-        self._redis = AsyncRedis.from_url(redis_url, socket_connect_timeout=1)
+    def __init__(self, redis_url: str, memory: Memory) -> None:
+        # A connection that is made again in silence would hide what was missed meanwhile.
+        self._redis = AsyncRedis.from_url(
+            redis_url, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
+        )
+        self._memory = memory
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._listener: asyncio.Task[None] | None = None
 
@@ -63,13 +93,39 @@ class WakeUps:
         while True:
             try:
                 await self._hear()
-            except (RedisError, OSError) as error:
-                log.warning("wake-ups interrupted: %s", type(error).__name__)
-                await asyncio.sleep(RECONNECT_S)
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("news interrupted: %s", type(error).__name__)
+            finally:
+                self._memory.hear(hears=False)
+            await asyncio.sleep(RECONNECT_S)
 
     async def _hear(self) -> None:
-        async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+        async with self._redis.pubsub() as pubsub:
             await pubsub.subscribe(CHANNEL)
-            async for message in pubsub.listen():
-                for event in self._waiting.get(message["data"].decode(), ()):
-                    event.set()
+            while True:
+                message = await pubsub.get_message(timeout=SILENT_S)
+                if message is None:
+                    message = await _answer_to_ping(pubsub)
+                self._take(message)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["type"] == "subscribe":
+            self._memory.hear(hears=True)
+        if message["type"] != "message":
+            return
+        word = message["data"].decode()
+        if word == KEYS:
+            self._memory.forget_keys()
+            return
+        self._memory.forget_phi(word)
+        for event in self._waiting.get(word, ()):
+            event.set()
+
+
+async def _answer_to_ping(pubsub: PubSub) -> dict[str, Any]:
+    """The next message of a connection that was silent. Raises TimeoutError where none comes."""
+    await pubsub.ping()
+    message: dict[str, Any] | None = await pubsub.get_message(timeout=SILENT_S)
+    if message is None:
+        raise TimeoutError
+    return message

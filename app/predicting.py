@@ -3,30 +3,34 @@
 Torch is imported late: only a process that predicts loads it.
 """
 
-import threading
 from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from app.adaptation import Adaptation
-from app.adapting import find_adaptation
+from app.adaptation import Adaptation, CheckpointRef
+from app.adapting import find_lasting_adaptation
 from app.backends import Backends, read_blob
 from app.codec import check_lengths, read_examples, read_labels, read_values
 from app.db.checkpoints import CheckpointRow
 from app.errors import ServiceError, refusal
+from app.hot_models import HotModels
+from app.images import is_small_png
 from app.lifecycle import Status
 from app.predictions import readable
 from app.registry import find_checkpoint, parse_reference
+from app.remembering import Lasting, Memory, Phi
+from app.settings import Settings
 from app.store import BlobDamaged, BlobMissing
 from app.support_sets import check_amount, image_limits, input_spec
 
 if TYPE_CHECKING:
     from models.served import ServedModel
+
+LIGHT_BYTES: Final = 8192
+LIGHT_INPUTS: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,68 +46,86 @@ class PredictOrder:
     pointer: str = "/inputs"
 
 
-class HotModels:
-    """Adapted models of this process by their blob, bounded in bytes; each is loaded once at a
-    time.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The model that a request means; phi: what may be remembered of its adaptation's row."""
 
-    def __init__(self, capacity_bytes: int) -> None:
-        self._kept: LRUCache[tuple[str, str], ServedModel] = LRUCache(
-            capacity_bytes, getsizeof=lambda model: model.bytes
-        )
-        self._loading: dict[tuple[str, str], Future[ServedModel]] = {}
-        self._lock = threading.Lock()
-
-    def get(self, backends: Backends, tenant_id: str, digest: str) -> "ServedModel":
-        """The model in this blob. Raises BlobMissing, BlobDamaged, ServiceError."""
-        key = (tenant_id, digest)
-        with self._lock:
-            if key in self._kept:
-                return self._kept[key]
-            promise = self._loading.get(key)
-            mine = promise is None
-            if promise is None:
-                promise = self._loading[key] = Future()
-        if mine:
-            self._load(backends, key, promise)
-        return promise.result()
-
-    def _load(
-        self, backends: Backends, key: tuple[str, str], promise: "Future[ServedModel]"
-    ) -> None:
-        from models.served import load_served
-
-        try:
-            model = load_served(read_blob(backends, *key))
-        except BaseException as error:  # noqa: BLE001 - raised again in every waiting thread
-            promise.set_exception(error)
-        else:
-            promise.set_result(model)
-        with self._lock:
-            del self._loading[key]
-            if promise.exception() is None and model.bytes <= self._kept.maxsize:
-                self._kept[key] = model
+    model: "ServedModel"
+    checkpoint: CheckpointRef | None = None
+    phi: Lasting[Phi] | None = None
 
 
-def prepare_to_predict(threads: int) -> None:
-    """Loads torch before the first request, with so many threads for one prediction."""
-    import torch
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """x: (Q, …) float32; y: (Q,) int64 or (Q, outputs) float32 where the request has targets."""
 
-    import models.served  # noqa: F401 - the import is the work
-
-    torch.set_num_threads(threads)
+    x: NDArray[np.float32]
+    y: NDArray[Any] | None
 
 
 def predict(backends: Backends, hot: HotModels, order: PredictOrder) -> dict[str, Any]:
     """The answer to a prediction request. Raises ServiceError for all that is wrong with it."""
-    check_amount(len(order.inputs), backends.settings.max_predict_inputs, order.pointer)
+    check_order(backends.settings, order)
+    found = find_model(backends, hot, order)
+    inputs = read_inputs(backends.settings, found.model, order)
+    return answer(found, order, inputs, found.model.predict(inputs.x))
+
+
+def check_order(settings: Settings, order: PredictOrder) -> None:
+    """Raises ServiceError for too many inputs, and for targets that are not as many."""
+    check_amount(len(order.inputs), settings.max_predict_inputs, order.pointer)
     if order.targets is not None:
         check_lengths(order.inputs, order.targets, "")
+
+
+def remembered_model(memory: Memory, hot: HotModels, order: PredictOrder) -> Found | None:
+    """The model of an adaptation that this process knows; None where that has to be looked up."""
     if order.adaptation is None:
-        return _by_checkpoint(backends, order)
-    one = find_adaptation(backends, order.tenant_id, order.adaptation)
-    model = adapted_model(backends, hot, one)
-    return {"adaptation": one.id, **_answer(backends, model, order)}
+        return None
+    digest = memory.phi(order.tenant_id, order.adaptation)
+    model = None if digest is None else hot.peek(order.tenant_id, digest)
+    return None if model is None else Found(model=model)
+
+
+def find_model(backends: Backends, hot: HotModels, order: PredictOrder) -> Found:
+    """The model by its row and its blob. Raises ServiceError where there is none."""
+    if order.adaptation is None:
+        return _by_checkpoint(backends, hot, order)
+    one = find_lasting_adaptation(backends, order.tenant_id, order.adaptation)
+    model = adapted_model(backends, hot, one.value)
+    phi = Phi(tenant_id=order.tenant_id, digest=str(one.value.phi_digest))
+    return Found(model=model, phi=Lasting(value=phi, left_s=one.left_s))
+
+
+def read_inputs(settings: Settings, model: "ServedModel", order: PredictOrder) -> Inputs:
+    """The request's arrays. Raises ServiceError at an input or a target that does not fit."""
+    spec, limits = input_spec(model.description), image_limits(settings)
+    x = read_examples(order.inputs, spec, pointer=order.pointer, limits=limits)
+    return Inputs(x=x, y=_targets(model, order))
+
+
+def answer(
+    found: Found, order: PredictOrder, inputs: Inputs, outputs: NDArray[np.float32]
+) -> dict[str, Any]:
+    """What a caller is told. Raises ServiceError at an input whose prediction is not finite."""
+    _check_finite(outputs, order.pointer)
+    classes = found.model.classes
+    told: dict[str, Any] = (
+        {"checkpoint": found.checkpoint} if found.checkpoint else {"adaptation": order.adaptation}
+    )
+    told["predictions"] = readable(outputs, classes, top_k=order.top_k)
+    if inputs.y is not None:
+        told["metrics"] = _metrics(outputs, inputs.y, classes)
+    return told
+
+
+def is_light(order: PredictOrder, size_bytes: int) -> bool:
+    """Whether reading the inputs of a request of this size is shorter than the way to a thread."""
+    return (
+        size_bytes <= LIGHT_BYTES
+        and len(order.inputs) <= LIGHT_INPUTS
+        and all(not isinstance(one, str) or is_small_png(one) for one in order.inputs)
+    )
 
 
 def check_ended_well(one: Adaptation) -> None:
@@ -125,9 +147,14 @@ def adapted_model(backends: Backends, hot: HotModels, one: Adaptation) -> "Serve
     Raises ServiceError where it has no result, or ``damaged`` while its parameters are derived
     again.
     """
+    from models.served import load_served
+
     check_ended_well(one)
+    digest = str(one.phi_digest)
     try:
-        return hot.get(backends, one.tenant_id, str(one.phi_digest))
+        return hot.get(
+            one.tenant_id, digest, lambda: load_served(read_blob(backends, one.tenant_id, digest))
+        )
     except (BlobMissing, BlobDamaged) as error:
         raise damaged(backends, one) from error
 
@@ -139,43 +166,29 @@ def damaged(backends: Backends, one: Adaptation) -> ServiceError:
     return ServiceError("damaged", detail, retry_after_s=1)
 
 
-def _by_checkpoint(backends: Backends, order: PredictOrder) -> dict[str, Any]:
+def _by_checkpoint(backends: Backends, hot: HotModels, order: PredictOrder) -> Found:
     reference = parse_reference(str(order.checkpoint))
     row = find_checkpoint(backends.engine, order.tenant_id, reference)
     if row.description["task"] != "regression":
         detail = "a classifier has no classes before it is adapted; POST /adapt first"
         raise ServiceError("needs-adaptation", detail)
-    model = _unadapted(backends, row)
-    return {"checkpoint": row.ref, **_answer(backends, model, order)}
+    try:
+        model = hot.get(row.ref.tenant_id, row.ref.digest, lambda: _unadapted(backends, row))
+    except (BlobMissing, BlobDamaged) as error:
+        raise ServiceError("damaged", "the stored checkpoint failed its check") from error
+    return Found(model=model, checkpoint=row.ref)
 
 
 def _unadapted(backends: Backends, row: CheckpointRow) -> "ServedModel":
     from models.checkpoint import load_checkpoint
     from models.served import serve_theta
 
-    try:
-        data = read_blob(backends, row.ref.tenant_id, row.ref.digest)
-        served = serve_theta(load_checkpoint(data))
-    except (BlobMissing, BlobDamaged) as error:
-        raise ServiceError("damaged", "the stored checkpoint failed its check") from error
+    data = read_blob(backends, row.ref.tenant_id, row.ref.digest)
+    served = serve_theta(load_checkpoint(data))
     if served is None:
         detail = "this checkpoint needs the statistics of a support set; POST /adapt first"
         raise ServiceError("needs-adaptation", detail)
     return served
-
-
-def _answer(backends: Backends, model: "ServedModel", order: PredictOrder) -> dict[str, Any]:
-    spec = input_spec(model.description)
-    limits = image_limits(backends.settings)
-    x = read_examples(order.inputs, spec, pointer=order.pointer, limits=limits)
-    y = _targets(model, order)
-    outputs = model.predict(x)
-    _check_finite(outputs, order.pointer)
-    classes = model.classes
-    answer: dict[str, Any] = {"predictions": readable(outputs, classes, top_k=order.top_k)}
-    if y is not None:
-        answer["metrics"] = _metrics(outputs, y, classes)
-    return answer
 
 
 def _metrics(
@@ -195,9 +208,9 @@ def _targets(model: "ServedModel", order: PredictOrder) -> NDArray[Any] | None:
 
 
 def _check_finite(outputs: NDArray[np.float32], pointer: str) -> None:
-    finite = np.isfinite(outputs).all(axis=1)
+    finite = np.isfinite(outputs)
     if not finite.all():
-        place = f"{pointer}/{int(finite.argmin())}"
+        place = f"{pointer}/{int(finite.all(axis=1).argmin())}"
         raise refusal(
             "validation", place, "expected an input whose prediction is finite in float32"
         )

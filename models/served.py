@@ -138,9 +138,9 @@ def predict_stacked(models: Sequence[ServedModel], x: NDArray[np.float32]) -> ND
     return np.asarray(outputs.numpy(), dtype=np.float32)
 
 
-def is_worth_stacking(models: Sequence[ServedModel]) -> bool:
-    """Whether one call for so many different models is faster than one after the other."""
-    return len(models) >= STACKED_FROM and models[0].flat.numel() <= STACKED_PHI_VALUES
+def is_worth_stacking(models: Sequence[ServedModel], different: int) -> bool:
+    """Whether one call is faster than one for each different model of them."""
+    return different >= STACKED_FROM and models[0].flat.numel() <= STACKED_PHI_VALUES
 
 
 def load_served(data: bytes) -> ServedModel:

@@ -16,7 +16,7 @@ from app.adaptation import Adaptation, Outcome
 from app.codec import unpack_arrays
 from app.db.adaptations import claim, fail, give_back, next_waiting, succeed
 from app.db.engine import writing
-from app.events import wake
+from app.events import tell_changed
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
 from models.checkpoint import InvalidCheckpoint
 from models.inner_loop import Adapted
@@ -150,7 +150,7 @@ def _finish(desk: Desk, held: Sequence[Adaptation], results: Sequence[Result]) -
                 len(held),
                 one.steps,
             )
-    wake(desk.backends.queue.redis, [one.id for one in held])
+    tell_changed(desk.backends.queue.redis, [one.id for one in held])
 
 
 def _word(result: Result) -> str:

@@ -3,6 +3,7 @@
 from app.adaptation import Adaptation
 from app.db.adaptations import find, lose, owner_of, replace_phi
 from app.db.engine import reading, writing
+from app.events import tell_changed
 from app.lifecycle import Status
 from app.store import BlobDamaged, BlobMissing
 from models.checkpoint import InvalidCheckpoint
@@ -27,12 +28,14 @@ def repair(desk: Desk, adaptation_id: str) -> bool:
     if isinstance(work, Failure):
         with writing(desk.backends.engine) as connection:
             lose(connection, one)
+        tell_changed(desk.backends.queue.redis, [one.id])
         return False
     phi_digest = _derive(desk, one, work)
     if phi_digest is None:  # memory, or θ: another time, or another worker, may do better
         return False
     with writing(desk.backends.engine) as connection:
         replace_phi(connection, one, phi_digest)
+    tell_changed(desk.backends.queue.redis, [one.id])
     return True
 
 

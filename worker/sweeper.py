@@ -15,7 +15,7 @@ from app.db.adaptations import expire_due, next_waiting, recover_lost
 from app.db.engine import writing
 from app.db.idempotency import forget_keys
 from app.errors import ServiceError
-from app.events import wake
+from app.events import tell_changed
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +33,15 @@ def sweep(backends: Backends) -> None:
     """One round."""
     with writing(backends.engine) as connection:
         recovered = recover_lost(connection)
-        expire_due(connection)
+        expired = expire_due(connection)
         forget_keys(connection)
         waiting = next_waiting(
             connection, older_than_s=0 if recovered else backends.settings.sweep_s
         )
     if recovered:
         log.warning("recovered from lost workers adaptation_ids=%s", ",".join(recovered))
-        wake(backends.queue.redis, recovered)
+    if recovered or expired:
+        tell_changed(backends.queue.redis, [*recovered, *expired])
     if waiting is not None:
         backends.queue.hint(waiting)
 

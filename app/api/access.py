@@ -12,34 +12,43 @@ from fastapi import Depends, Request
 from sqlalchemy import Engine
 
 from app.api.headers import parse_bearer, unauthenticated
-from app.api.service import Here
+from app.api.service import Here, Service
 from app.db.engine import reading
-from app.db.keys import PREFIX, has_keys, tenant_of
+from app.db.keys import has_keys, hash_of, tenant_of
 from app.db.tenants import DEFAULT
 from app.errors import ServiceError
+from app.remembering import Lasting
 
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:@/?#]+)(?::[0-9]{0,5})?")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-async def _tenant(request: Request, here: Here) -> str:
+async def tenant_of_caller(request: Request, here: Here) -> str:
     """The tenant's id. Raises ServiceError: unauthenticated, or bad-request for a foreign Host."""
     secret = parse_bearer(request.headers.getlist("authorization"))
-    tenant_id = await run_sync(_look_up, here.backends.engine, secret)
+    key_hash = hash_of(secret) if secret is not None else ""
+    remembered = here.memory.caller(key_hash)
+    (tenant_id,) = remembered or (await _look_up(here, key_hash),)
     if tenant_id is not None:
         return tenant_id
     _check_host(request, here.backends.settings.host)
     return DEFAULT
 
 
-def _look_up(engine: Engine, secret: str | None) -> str | None:
-    """The key's tenant; None where no keys are in use."""
+async def _look_up(here: Service, key_hash: str) -> str | None:
+    """The key's tenant; None where no keys are in use. Raises ServiceError unauthenticated."""
+    stamp = here.memory.stamp()
+    found = await run_sync(_read, here.backends.engine, key_hash)
+    here.memory.keep_caller(key_hash, found, stamp)
+    return found.value
+
+
+def _read(engine: Engine, key_hash: str) -> Lasting[str | None]:
     with reading(engine) as connection:
-        known = secret is not None and secret.startswith(PREFIX)
-        tenant_id = tenant_of(connection, secret) if known and secret else None
-        if tenant_id is None and has_keys(connection):
+        found = tenant_of(connection, key_hash) if key_hash else None
+        if found is None and has_keys(connection):
             raise unauthenticated()
-        return tenant_id
+        return found or Lasting(value=None)
 
 
 def _check_host(request: Request, bound: str) -> None:
@@ -49,4 +58,4 @@ def _check_host(request: Request, bound: str) -> None:
         raise ServiceError("bad-request", detail)
 
 
-Tenant = Annotated[str, Depends(_tenant)]
+Tenant = Annotated[str, Depends(tenant_of_caller)]

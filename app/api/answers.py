@@ -1,12 +1,16 @@
 """How routes answer and what they document of their answers."""
 
+import json
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import Response
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from app.errors import PROBLEMS
 
+COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -20,6 +24,22 @@ def json_answer(
         media_type="application/json",
         headers=HEADERS | (headers or {}),
     )
+
+
+def plain_answer(body: dict[str, Any]) -> Response:
+    """A resource that was made here, whose form no model has to check again."""
+    return Response(COMPACT.encode(body), media_type="application/json", headers=HEADERS)
+
+
+class Direct(APIRoute):
+    """A route that takes the request alone: FastAPI documents it and leaves the rest to it.
+
+    Solving two dependencies costs as much as answering.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return endpoint
 
 
 def problems(*codes: str, public: bool = False) -> dict[int | str, dict[str, Any]]:

@@ -16,14 +16,15 @@ from app.api import (
 )
 from app.api.openapi import describe
 from app.api.service import running
+from app.api.timing import timed
 from app.settings import Settings
 
 SUMMARY = "Adapts meta-trained checkpoints to a few examples, and predicts with the result."
 
 ROUTES = (
+    routes_predict,
     routes_adapt,
     routes_adaptations,
-    routes_predict,
     routes_checkpoints,
     routes_service,
 )
@@ -40,8 +41,12 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         redoc_url=None,
     )
-    for module in ROUTES:  # the routes themselves: a 405 must name the methods of each
-        app.router.routes.extend(module.router.routes)
+    # The routes themselves: a 405 must name the methods of each. Those of predictions come first,
+    # for one after the other is tried.
+    app.router.routes[:0] = [route for module in ROUTES for route in module.router.routes]
     problems.install(app)
     app.openapi = partial(describe, app)  # type: ignore[method-assign]
+    # Outermost: a middleware would stand behind the framework's own answer to a mistake.
+    build = app.build_middleware_stack
+    app.build_middleware_stack = lambda: timed(build())  # type: ignore[method-assign]
     return app

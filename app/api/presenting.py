@@ -66,12 +66,10 @@ def show_checkpoint(row: CheckpointRow) -> schemas.CheckpointResource:
     )
 
 
-def show_prediction(answer: dict[str, Any]) -> schemas.PredictResponse:
-    """What ``app.predicting.predict`` gave."""
+def show_prediction(answer: dict[str, Any]) -> dict[str, Any]:
+    """What ``app.predicting.answer`` gave, in the form of ``schemas.PredictResponse``."""
     ref = answer.get("checkpoint")
-    return schemas.PredictResponse.model_validate(
-        answer | ({"checkpoint": show_reference(ref)} if ref else {})
-    )
+    return answer | {"checkpoint": show_reference(ref).model_dump()} if ref else answer
 
 
 def show_limits(

@@ -103,7 +103,7 @@ async def _read_content(request: Request, here: Service) -> tuple[Any, CapacityL
         limit_bytes=settings.body_limit_mib * 2**20,
         timeout_s=settings.body_time_limit_s,
     )
-    limiter = here.limiter_for(body)
+    limiter = here.limiter_for(len(body))
     if kind == "application/json":
         return await run_sync(parse_json, body, limiter=limiter), limiter
     header = request.headers["content-type"]
@@ -148,7 +148,7 @@ async def _place(
 ) -> tuple[Adaptation, bool]:
     adaptation_id = new_id()
     place = partial(place_order, here.backends, order, adaptation_id)
-    async with here.wake_ups.ended(adaptation_id) as ended:  # listen first, then commit
+    async with here.news.ended(adaptation_id) as ended:  # listen first, then commit
         one, replayed = await run_sync(place, limiter=limiter)
         if not replayed:
             return await wait_for_end(here, one, ended, wait_s), False

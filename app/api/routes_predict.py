@@ -2,22 +2,33 @@
 
 from typing import Any
 
-from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
-from app.api.access import Tenant
-from app.api.answers import json_answer, problems
+from app.api.access import tenant_of_caller
+from app.api.answers import Direct, plain_answer, problems
 from app.api.body import read_body, require_media_type
 from app.api.presenting import show_prediction
 from app.api.queries import read_adaptation_id, read_query
 from app.api.schemas import PredictRequest, PredictResponse, validate
-from app.api.service import Here, Service
+from app.api.service import Service, service_of
 from app.api.strict_json import parse_json
+from app.api.timing import timing_of
 from app.errors import ServiceError, refusal
-from app.predicting import PredictOrder, predict
+from app.predicting import (
+    LIGHT_BYTES,
+    LIGHT_INPUTS,
+    Found,
+    PredictOrder,
+    answer,
+    check_order,
+    find_model,
+    is_light,
+    read_inputs,
+    remembered_model,
+)
 
-router = APIRouter(tags=["predictions"])
+router = APIRouter(tags=["predictions"], route_class=Direct)
 REFUSALS = (
     "invalid-json",
     "not-found",
@@ -60,10 +71,11 @@ PARAMETERS = [
     responses=problems(*REFUSALS),
     openapi_extra={"parameters": PARAMETERS},
 )
-async def predict_in_url(request: Request, tenant: Tenant, here: Here) -> Response:
+async def predict_in_url(request: Request) -> Response:
     """Predicts one or a few inputs that stand in the URL, which ends at 64 kB; larger ones are
     for `POST /predict`.
     """
+    here, tenant = await _caller(request)
     query = read_query(request, allowed=("adaptation", "checkpoint"), repeatable=("input",))
     adaptation, checkpoint = (query.get(name, [None])[0] for name in ("adaptation", "checkpoint"))
     if (adaptation is None) == (checkpoint is None):
@@ -80,7 +92,7 @@ async def predict_in_url(request: Request, tenant: Tenant, here: Here) -> Respon
         inputs=inputs,
         pointer="/input",
     )
-    return await _answer(here, order)
+    return await _answer(request, here, order, len(request.scope["query_string"]))
 
 
 @router.post(
@@ -89,15 +101,18 @@ async def predict_in_url(request: Request, tenant: Tenant, here: Here) -> Respon
     response_model=PredictResponse,
     responses=problems(*REFUSALS, "payload-too-large", "length-mismatch"),
 )
-async def predict_in_body(request: Request, tenant: Tenant, here: Here) -> Response:
+async def predict_in_body(request: Request) -> Response:
     """Predicts many inputs, and scores them where their targets are given."""
+    here, tenant = await _caller(request)
     read_query(request)
     settings = here.backends.settings
     require_media_type(request, "application/json")
     limit_bytes = settings.body_limit_mib * 2**20
     body = await read_body(request, limit_bytes=limit_bytes, timeout_s=settings.body_time_limit_s)
-    limiter = here.limiter_for(body)
-    asked = validate(PredictRequest, await run_sync(parse_json, body, limiter=limiter))
+    limiter = here.limiter_for(len(body))
+    is_small = len(body) <= LIGHT_BYTES
+    content = parse_json(body) if is_small else await run_sync(parse_json, body, limiter=limiter)
+    asked = validate(PredictRequest, content)
     order = PredictOrder(
         tenant_id=tenant,
         adaptation=None if asked.adaptation is None else read_adaptation_id(asked.adaptation),
@@ -106,14 +121,48 @@ async def predict_in_body(request: Request, tenant: Tenant, here: Here) -> Respo
         targets=asked.targets,
         top_k=asked.top_k,
     )
-    return await _answer(here, order, limiter)
+    return await _answer(request, here, order, len(body))
+
+
+async def _caller(request: Request) -> tuple[Service, str]:
+    """The service, and the tenant who asks."""
+    here = await service_of(request)
+    tenant = await tenant_of_caller(request, here)
+    timing_of(request.scope).mark("auth")
+    return here, tenant
 
 
 async def _answer(
-    here: Service, order: PredictOrder, limiter: CapacityLimiter | None = None
+    request: Request, here: Service, order: PredictOrder, size_bytes: int
 ) -> Response:
-    answer = await run_sync(predict, here.backends, here.hot, order, limiter=limiter)
-    return json_answer(show_prediction(answer))
+    timing = timing_of(request.scope)
+    settings = here.backends.settings
+    check_order(settings, order)
+    timing.skip()
+    found = remembered_model(here.memory, here.hot, order) or await _look_up(here, order)
+    timing.mark("find")
+    limiter = here.limiter_for(size_bytes)
+    if is_light(order, size_bytes):
+        inputs = read_inputs(settings, found.model, order)
+    else:
+        inputs = await run_sync(read_inputs, settings, found.model, order, limiter=limiter)
+    timing.mark("decode")
+    predicted = await here.desk.predict(found.model, inputs.x)
+    timing.add("wait", predicted.wait_ms)
+    timing.add("forward", predicted.forward_ms)
+    timing.tell("batch", predicted.batch_size)
+    if len(inputs.x) <= LIGHT_INPUTS:
+        return plain_answer(show_prediction(answer(found, order, inputs, predicted.outputs)))
+    told = await run_sync(answer, found, order, inputs, predicted.outputs, limiter=limiter)
+    return await run_sync(plain_answer, show_prediction(told), limiter=limiter)
+
+
+async def _look_up(here: Service, order: PredictOrder) -> Found:
+    stamp = here.memory.stamp()
+    found = await run_sync(find_model, here.backends, here.hot, order)
+    if order.adaptation is not None and found.phi is not None:
+        here.memory.keep_phi(order.adaptation, found.phi, stamp)
+    return found
 
 
 def _read_input(text: str, pointer: str) -> Any:

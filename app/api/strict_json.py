@@ -39,7 +39,7 @@ def parse_json(data: bytes) -> Any:
     try:
         text = data.decode("utf-8")
         _check_surrogates(text)
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+        return STRICT.decode(text)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise _refusal(f"expected JSON, got something else at {place}") from None
@@ -78,3 +78,6 @@ def _refuse_constant(_: str) -> NoReturn:
 
 def _refusal(detail: str) -> ServiceError:
     return ServiceError("invalid-json", detail)
+
+
+STRICT: Final = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_object)

@@ -44,6 +44,6 @@ async def _look_again(service: Service, one: Adaptation) -> Adaptation:
 
 async def join_wait(service: Service, one: Adaptation, seconds: float) -> Adaptation:
     """The same for an adaptation that somebody else began: listens first, then looks."""
-    async with service.wake_ups.ended(one.id) as ended:
+    async with service.news.ended(one.id) as ended:
         now = await run_sync(find_adaptation, service.backends, one.tenant_id, one.id)
         return await wait_for_end(service, now, ended, seconds)

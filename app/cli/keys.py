@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from redis import Redis
 from sqlalchemy import Engine
 
+from app.cli import valkey
 from app.cli.complaining import in_one_line
 from app.cli.tenants import Tenant
 from app.db.engine import reading, writing
@@ -15,6 +17,7 @@ from app.db.keys import NAME_CHARACTERS, KeyRow, create_key, list_keys, revoke_k
 from app.db.migrating import migrated
 from app.db.tenants import DEFAULT
 from app.errors import ServiceError
+from app.events import tell_keys_changed
 from app.settings import load_settings
 
 keys = typer.Typer(
@@ -36,6 +39,7 @@ def create(
     lifetime_s = None if days is None else days * 86_400.0
     with _database() as engine, writing(engine) as connection:
         secret = create_key(connection, tenant_id=tenant, name=name, lifetime_s=lifetime_s)
+    _tell_services()
     typer.echo("Keep it now, it is not shown again:", err=True)
     typer.echo(secret)
 
@@ -55,6 +59,7 @@ def revoke(key_id: Annotated[str, typer.Argument(help="key_…, as listed.")]) -
     """Ends a key at once. With none left, requests stay refused until one is created."""
     with _database() as engine, writing(engine) as connection:
         found = revoke_key(connection, key_id)
+    _tell_services()
     if not found:
         typer.echo("fewstep: there is no live key of this id", err=True)
         raise typer.Exit(1)
@@ -65,6 +70,16 @@ def _database() -> Iterator[Engine]:
     url = load_settings().effective_database_url
     with in_one_line(ServiceError), migrated(url) as engine:
         yield engine
+
+
+def _tell_services() -> None:
+    """Has the running services forget their keys now; where Redis is away they do within 1 s."""
+    settings = load_settings()
+    path = valkey.place_of_socket(settings.data_dir)
+    url = settings.redis_url or (valkey.redis_url(path) if path.exists() else None)
+    if url is not None:
+        with Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) as redis:
+            tell_keys_changed(redis)
 
 
 def _state(row: KeyRow) -> str:

@@ -41,12 +41,18 @@ def socket_path(data_dir: Path) -> Path:
 
     Raises NoServer where somebody else owns that place.
     """
+    path = place_of_socket(data_dir)
+    _make_private(path.parent)
+    return path
+
+
+def place_of_socket(data_dir: Path) -> Path:
+    """The same place, whether or not anything is there."""
     mark = sha256(os.fsencode(data_dir)).hexdigest()[:12]
     name = f"fewstep-{os.getuid()}-{mark}/valkey.sock"
     path = Path(tempfile.gettempdir(), name)
     if len(os.fsencode(path)) > LONGEST_SOCKET_PATH:
         path = Path("/tmp", name)
-    _make_private(path.parent)
     return path
 
 

@@ -4,8 +4,9 @@ event.
 A claim is a lease with an epoch: only who holds the epoch can end the row.
 """
 
-from collections.abc import Sequence
-from dataclasses import fields, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from sqlalchemy import CTE, Connection, Row, and_, case, insert, or_, select, update
@@ -16,6 +17,7 @@ from app.db.engine import now_s
 from app.db.events import record
 from app.db.tables import adaptations as t
 from app.lifecycle import Status, advance
+from app.remembering import Lasting
 
 ATTEMPTS_ALONE = 3
 
@@ -50,15 +52,53 @@ def owner_of(connection: Connection, adaptation_id: str) -> str | None:
 
 def find(connection: Connection, tenant_id: str, adaptation_id: str) -> Adaptation | None:
     """A tenant's adaptation; None where there is none, whoever else may have one of this id."""
-    is_due = (t.c.expires_at <= now_s()).label("is_due")
-    query = select(t, is_due).where(t.c.tenant_id == tenant_id, t.c.id == adaptation_id)
+    found = find_lasting(connection, tenant_id, adaptation_id)
+    return found.value if found else None
+
+
+def find_lasting(
+    connection: Connection, tenant_id: str, adaptation_id: str
+) -> Lasting[Adaptation] | None:
+    """The same, with the seconds until it expires."""
+    left_s = (t.c.expires_at - now_s()).label("left_s")
+    query = select(t, left_s).where(t.c.tenant_id == tenant_id, t.c.id == adaptation_id)
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
     one = _adaptation(row)
-    if row.is_due and one.status is Status.SUCCEEDED:  # the sweeper will write it down
-        return replace(one, status=advance(one.status, Status.EXPIRED))
-    return one
+    left = math.inf if row.left_s is None else float(row.left_s)
+    if left <= 0 and one.status is Status.SUCCEEDED:  # the sweeper will write it down
+        one = replace(one, status=advance(one.status, Status.EXPIRED))
+    return Lasting(value=one, left_s=left)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What adaptations that cost the same have in common."""
+
+    checkpoint: CheckpointRef
+    outputs: int
+    support_examples: int
+
+
+def recent_kinds(connection: Connection, *, limit: int = 200) -> list[Kind]:
+    """The kinds of the latest succeeded adaptations, whoever's, newest first, each once."""
+    parts = [getattr(t.c, f"checkpoint_{f.name}") for f in fields(CheckpointRef)]
+    query = (
+        select(*parts, t.c.outputs, t.c.support_examples)
+        .where(t.c.status == Status.SUCCEEDED)
+        .order_by(t.c.queued_at.desc())
+        .limit(limit)
+    )
+    kinds = (
+        Kind(
+            checkpoint=_reference(dict(row._mapping)),
+            outputs=row.outputs,
+            support_examples=row.support_examples,
+        )
+        for row in connection.execute(query)
+    )
+    return list(dict.fromkeys(kinds))
 
 
 def claim(
@@ -266,9 +306,12 @@ def _requeue(connection: Connection, lost: Adaptation) -> None:
 
 def _adaptation(row: Row[Any]) -> Adaptation:
     values = dict(row._mapping)
-    ref = {f.name: values[f"checkpoint_{f.name}"] for f in fields(CheckpointRef)}
     own = {f.name: values[f.name] for f in fields(Adaptation) if f.name in values}
-    own["checkpoint"] = CheckpointRef(**ref)
+    own["checkpoint"] = _reference(values)
     own["status"] = Status(own["status"])
     own["classes"] = tuple(own["classes"]) if own["classes"] is not None else None
     return Adaptation(**own)
+
+
+def _reference(values: Mapping[str, Any]) -> CheckpointRef:
+    return CheckpointRef(**{f.name: values[f"checkpoint_{f.name}"] for f in fields(CheckpointRef)})

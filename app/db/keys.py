@@ -4,6 +4,7 @@ The entropy makes a slow hash needless; looking up by hash leaves nothing to tim
 """
 
 import hashlib
+import math
 import secrets
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from app.adaptation import new_id
 from app.db.engine import now_s, reading, writing
 from app.db.tables import api_keys as t
 from app.db.tenants import DEFAULT, ensure_tenant
+from app.remembering import Lasting
 
 PREFIX, LEAST_CHARACTERS = "fs_", 32
 NAME_CHARACTERS = 200
@@ -51,7 +53,7 @@ def ensure_bootstrap_key(engine: Engine, secret: str) -> None:
             "characters, for example from: echo fs_$(openssl rand -hex 32)"
         )
     with writing(engine) as connection:
-        known = select(t.c.id).where(t.c.secret_sha256 == _hash(secret))
+        known = select(t.c.id).where(t.c.secret_sha256 == hash_of(secret))
         if connection.execute(known).first() is None:
             _insert(connection, secret, tenant_id=DEFAULT, name="bootstrap", lifetime_s=None)
 
@@ -66,11 +68,17 @@ def has_keys(connection: Connection) -> bool:
     return connection.execute(select(t.c.id).limit(1)).first() is not None
 
 
-def tenant_of(connection: Connection, secret: str) -> str | None:
-    """The tenant that a live key belongs to; None for an unknown, expired or revoked one."""
+def tenant_of(connection: Connection, key_hash: str) -> Lasting[str | None] | None:
+    """The tenant that a live key belongs to, and how long it lives; None for an unknown, expired
+    or revoked one.
+    """
+    left_s = (t.c.expires_at - now_s()).label("left_s")
     live = (t.c.revoked_at.is_(None), or_(t.c.expires_at.is_(None), t.c.expires_at > now_s()))
-    query = select(t.c.tenant_id).where(t.c.secret_sha256 == _hash(secret), *live)
-    return connection.execute(query).scalar_one_or_none()
+    query = select(t.c.tenant_id, left_s).where(t.c.secret_sha256 == key_hash, *live)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    return Lasting(value=row.tenant_id, left_s=math.inf if row.left_s is None else row.left_s)
 
 
 def list_keys(connection: Connection) -> list[KeyRow]:
@@ -96,12 +104,13 @@ def _insert(
             id=new_id("key"),
             tenant_id=tenant_id,
             name=name,
-            secret_sha256=_hash(secret),
+            secret_sha256=hash_of(secret),
             created_at=now_s(),
             expires_at=None if lifetime_s is None else now_s() + lifetime_s,
         )
     )
 
 
-def _hash(secret: str) -> str:
+def hash_of(secret: str) -> str:
+    """What is kept of a key."""
     return hashlib.sha256(secret.encode()).hexdigest()

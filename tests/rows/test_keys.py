@@ -11,6 +11,7 @@ from app.db.keys import (
     any_key,
     create_key,
     ensure_bootstrap_key,
+    hash_of,
     list_keys,
     revoke_key,
     tenant_of,
@@ -27,7 +28,8 @@ def create(engine: Engine, tenant_id: str = "default", lifetime_s: float | None 
 
 def owner(engine: Engine, secret: str) -> str | None:
     with reading(engine) as connection:
-        return tenant_of(connection, secret)
+        found = tenant_of(connection, hash_of(secret))
+        return found.value if found else None
 
 
 def everything(engine: Engine, table: str) -> list[Any]:

@@ -76,7 +76,7 @@ def test_who_waits_for_a_poisoned_row_is_woken_by_its_failure(desk: Desk, redis_
     change(desk, "UPDATE adaptations SET lease_until = 0, attempts_alone = 3")
 
     with Redis.from_url(redis_url) as client, client.pubsub() as ears:
-        ears.subscribe("fewstep:ended")
+        ears.subscribe("fewstep:changed")
         ears.get_message(timeout=5)
         sweep(desk.backends)
         heard = ears.get_message(timeout=5)

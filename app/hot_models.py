@@ -1,0 +1,58 @@
+"""Adapted models that one process keeps hot: by content inside a tenant, bounded in bytes."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from cachetools import LRUCache
+
+if TYPE_CHECKING:
+    from models.served import ServedModel
+
+
+class HotModels:
+    """Models by tenant and digest of their blob; each is loaded once at a time, whoever asks."""
+
+    def __init__(self, capacity_bytes: int) -> None:
+        self._kept: LRUCache[tuple[str, str], ServedModel] = LRUCache(
+            capacity_bytes, getsizeof=lambda model: model.bytes
+        )
+        self._loading: dict[tuple[str, str], Future[ServedModel]] = {}
+        self._lock = threading.Lock()
+
+    def peek(self, tenant_id: str, digest: str) -> "ServedModel | None":
+        """The model where it is hot, else None."""
+        with self._lock:
+            return self._kept.get((tenant_id, digest))
+
+    def get(self, tenant_id: str, digest: str, load: "Callable[[], ServedModel]") -> "ServedModel":
+        """The model in this blob; raises what loading it raises."""
+        key = (tenant_id, digest)
+        with self._lock:
+            if key in self._kept:
+                return self._kept[key]
+            promise = self._loading.get(key)
+            mine = promise is None
+            if promise is None:
+                promise = self._loading[key] = Future()
+        if mine:
+            self._load(key, promise, load)
+        return promise.result()
+
+    def _load(
+        self,
+        key: tuple[str, str],
+        promise: "Future[ServedModel]",
+        load: "Callable[[], ServedModel]",
+    ) -> None:
+        try:
+            model = load()
+        except BaseException as error:  # noqa: BLE001 - raised again in every waiting thread
+            promise.set_exception(error)
+        else:
+            promise.set_result(model)
+        with self._lock:
+            del self._loading[key]
+            if promise.exception() is None and model.bytes <= self._kept.maxsize:
+                self._kept[key] = model

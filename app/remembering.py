@@ -1,0 +1,118 @@
+"""What one process remembers of keys and adaptations, so that a prediction asks no database.
+
+The row stays the truth: a memory holds only while news of changes would be heard (app/events.py),
+for some seconds at most, and never past the time at which its row ends by the database's clock. It
+must not know where the rows come from. One thread uses it: that of the event loop.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+CALLER_S: Final = 1.0  # how long a key that was revoked unheard goes on working
+ADAPTATION_S: Final = 30.0  # and an adaptation whose parameters were lost unheard
+CALLERS: Final = 10_000
+ADAPTATIONS: Final = 100_000  # some 600 bytes each
+
+Value = TypeVar("Value")
+Stamp = tuple[int, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lasting(Generic[Value]):
+    """What a row says, and for how many seconds from when it was asked; infinite: for ever."""
+
+    value: Value
+    left_s: float = math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phi:
+    """Whose succeeded adaptation it is, and the blob of its parameters."""
+
+    tenant_id: str
+    digest: str
+
+
+class Memory:
+    """Tenants by the hash of their key, and the φ of adaptations by id.
+
+    The hash "" stands for callers without a key, whose tenant is None while no key exists.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._hears = False
+        self._news = 0
+        self._callers: _Remembered[str | None] = _Remembered(CALLERS, CALLER_S, clock)
+        self._phi: _Remembered[Phi] = _Remembered(ADAPTATIONS, ADAPTATION_S, clock)
+
+    def stamp(self) -> Stamp:
+        """Taken before a row is read, and given back with what it said."""
+        return self._news, self._clock()
+
+    def caller(self, key_hash: str) -> tuple[str | None] | None:
+        """The tenant behind a key, in a tuple; None where that has to be looked up."""
+        return self._callers.get(key_hash)
+
+    def keep_caller(self, key_hash: str, found: Lasting[str | None], stamp: Stamp) -> None:
+        """Remembers whose a key is, unless there was news since the stamp."""
+        if self._hears and stamp[0] == self._news:
+            self._callers.keep(key_hash, found, stamp[1])
+
+    def phi(self, tenant_id: str, adaptation_id: str) -> str | None:
+        """The digest of a tenant's adaptation; None where that has to be looked up."""
+        found = self._phi.get(adaptation_id)
+        return found[0].digest if found and found[0].tenant_id == tenant_id else None
+
+    def keep_phi(self, adaptation_id: str, found: Lasting[Phi], stamp: Stamp) -> None:
+        """Remembers where an adaptation's φ lies, unless there was news since the stamp."""
+        if self._hears and stamp[0] == self._news:
+            self._phi.keep(adaptation_id, found, stamp[1])
+
+    def forget_keys(self) -> None:
+        """A key was created or revoked."""
+        self._news += 1
+        self._callers.clear()
+
+    def forget_phi(self, adaptation_id: str) -> None:
+        """An adaptation changed."""
+        self._news += 1
+        self._phi.drop(adaptation_id)
+
+    def hear(self, *, hears: bool) -> None:
+        """Whether all news is heard from now on; what was remembered before may be old."""
+        self._news += 1
+        self._hears = hears
+        self._callers.clear()
+        self._phi.clear()
+
+
+class _Remembered(Generic[Value]):
+    """Values for so many seconds at most, none past its own end; the oldest make room."""
+
+    def __init__(self, size: int, longest_s: float, clock: Callable[[], float]) -> None:
+        self._size = size
+        self._longest_s = longest_s
+        self._clock = clock
+        self._kept: dict[str, tuple[Value, float]] = {}
+
+    def get(self, key: str) -> tuple[Value] | None:
+        found = self._kept.get(key)
+        if found is None or self._clock() >= found[1]:
+            return None
+        return found[:1]
+
+    def keep(self, key: str, found: Lasting[Value], asked_at: float) -> None:
+        self._kept.pop(key, None)
+        while len(self._kept) >= self._size:
+            del self._kept[next(iter(self._kept))]
+        self._kept[key] = (found.value, asked_at + min(found.left_s, self._longest_s))
+
+    def drop(self, key: str) -> None:
+        self._kept.pop(key, None)
+
+    def clear(self) -> None:
+        self._kept.clear()

@@ -1,0 +1,54 @@
+"""Before the API says that it is ready: torch is loaded, and each network in use has predicted.
+
+Torch is imported late: only a process that predicts loads it.
+"""
+
+import logging
+
+from app.adaptation import CheckpointRef
+from app.backends import Backends, read_blob
+from app.db.adaptations import recent_kinds
+from app.db.checkpoints import list_versions
+from app.db.engine import reading
+from app.db.tenants import SHARED
+from app.errors import ServiceError
+from app.prediction_desk import use_threads
+from app.store import BlobDamaged, BlobMissing
+
+MOST_CHECKPOINTS = 16
+
+log = logging.getLogger(__name__)
+
+
+def warm_up(backends: Backends, threads: int) -> None:
+    """Loads torch, and predicts once with each network, with so many threads."""
+    use_threads(threads)
+    try:
+        for ref in checkpoints_in_use(backends)[:MOST_CHECKPOINTS]:
+            _predict_once(backends, ref)
+    except ServiceError as error:  # it answers so to everybody then
+        log.warning("networks not warmed: %s", error.detail)
+
+
+def checkpoints_in_use(backends: Backends) -> list[CheckpointRef]:
+    """Those of recent adaptations, newest first, then the shipped ones."""
+    with reading(backends.engine) as connection:
+        recent = [kind.checkpoint for kind in recent_kinds(connection)]
+        shipped = list_versions(connection, SHARED)
+    newest = {row.ref.name: row.ref for row in reversed(shipped)}
+    return list(dict.fromkeys([*recent, *newest.values()]))
+
+
+def _predict_once(backends: Backends, ref: CheckpointRef) -> None:
+    import numpy as np
+
+    from models.checkpoint import InvalidCheckpoint, load_checkpoint
+    from models.served import stand_in
+
+    try:
+        checkpoint = load_checkpoint(read_blob(backends, ref.tenant_id, ref.digest))
+    except (BlobMissing, BlobDamaged, InvalidCheckpoint) as error:
+        log.warning("checkpoint not warmed name=%s: %s", ref.name, type(error).__name__)
+        return
+    model = stand_in(checkpoint, outputs=checkpoint.max_way or checkpoint.learner.head.outputs)
+    model.predict(np.zeros((1, *checkpoint.input["shape"]), np.float32))
