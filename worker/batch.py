@@ -92,7 +92,7 @@ def load_work(desk: Desk, one: Adaptation) -> Work | Failure:
 
 
 def _run(desk: Desk, held: Sequence[Adaptation], progress: Progress) -> list[Result]:
-    first = held[0]
+    first, claimed = held[0], time.perf_counter()
     try:
         checkpoint = hot_checkpoint(desk, first.checkpoint)
     except (BlobMissing, BlobDamaged, InvalidCheckpoint):
@@ -102,6 +102,7 @@ def _run(desk: Desk, held: Sequence[Adaptation], progress: Progress) -> list[Res
     ready = [work for work in loaded if isinstance(work, Work)]
     progress.moved()
     started = time.perf_counter()
+    load_ms = (started - claimed) * 1000
     adapted = iter(
         adapt_rows(
             checkpoint,
@@ -117,7 +118,7 @@ def _run(desk: Desk, held: Sequence[Adaptation], progress: Progress) -> list[Res
     for one, work in zip(held, loaded, strict=True):
         result = next(adapted) if isinstance(work, Work) else work
         if isinstance(result, Adapted) and isinstance(work, Work):
-            timing = _timing(one, adapt_ms, len(ready))
+            timing = _timing(one, load_ms, adapt_ms, len(ready))
             results.append(outcome_of(desk, checkpoint, one, work, result, timing))
         elif isinstance(result, Failure):
             results.append(result)
@@ -125,10 +126,12 @@ def _run(desk: Desk, held: Sequence[Adaptation], progress: Progress) -> list[Res
     return results
 
 
-def _timing(one: Adaptation, adapt_ms: float, batch_size: int) -> dict[str, Any]:
+def _timing(one: Adaptation, load_ms: float, adapt_ms: float, batch_size: int) -> dict[str, Any]:
+    """In milliseconds: until the claim, reading what the batch needs, and its one stacked call."""
     waited = (one.started_at or one.queued_at) - one.queued_at
     return {
         "queued_ms": round(max(waited, 0) * 1000, 3),
+        "load_ms": round(load_ms, 3),
         "adapt_ms": round(adapt_ms, 3),
         "batch_size": batch_size,
     }

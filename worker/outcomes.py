@@ -1,5 +1,6 @@
 """From an adapted support set to what its row says: φ kept, queries predicted, scores measured."""
 
+import time
 from typing import Any
 
 from app.adaptation import Adaptation, Outcome
@@ -39,10 +40,12 @@ def outcome_of(
         metrics |= _query_metrics(checkpoint, one, work, query, outputs)
     if one.assess:
         metrics |= leave_one_out(checkpoint, work, outputs=one.outputs, steps=one.steps)
+    storing = time.perf_counter()
     try:
         phi = store_phi(desk, checkpoint, one, adapted)
     except StoreFull:
         return Failure(code="store-full", detail="there is no room for the adapted parameters")
+    timing = timing | {"store_ms": round((time.perf_counter() - storing) * 1000, 3)}
     return Outcome(phi_digest=phi, metrics=metrics, predictions=predictions, timing=timing)
 
 

@@ -35,7 +35,13 @@ METRICS: Final[Example] = {
     "query_accuracy": 1.0,
     "query_accuracy_before": 0.5,
 }
-TIMING: Final[Example] = {"queued_ms": 1.8, "adapt_ms": 9.1, "batch_size": 12}
+TIMING: Final[Example] = {
+    "queued_ms": 1.8,
+    "load_ms": 0.6,
+    "adapt_ms": 9.1,
+    "store_ms": 1.2,
+    "batch_size": 12,
+}
 ADAPTATION: Final[Example] = {
     "id": "ad_" + "0f" * 16,
     "object": "adaptation",

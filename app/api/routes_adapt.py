@@ -22,6 +22,7 @@ from app.api.schemas import Adaptation as Resource
 from app.api.schemas import AdaptRequest, validate
 from app.api.service import Here, Service
 from app.api.strict_json import parse_json
+from app.api.timing import Timing, tell_rows_timing, timing_of
 from app.api.waiting import join_wait, wait_for_end
 from app.images import UploadedPicture
 from app.lifecycle import FINAL
@@ -86,10 +87,14 @@ async def adapt(request: Request, tenant: Tenant, here: Here) -> Response:
     prefer = parse_prefer(request.headers.getlist("prefer"))
     key = parse_idempotency_key(request.headers.getlist("idempotency-key"))
     settings = here.backends.settings
+    timing = timing_of(request.scope)
+    timing.mark("auth")
     content, limiter = await _read_content(request, here)
     order = await run_sync(partial(_order, content, tenant=tenant, key=key), limiter=limiter)
     wait_s = wait_of(prefer, default_s=settings.wait_default_s, limit_s=settings.wait_limit_s)
-    one, replayed = await _place(here, order, wait_s, limiter)
+    timing.mark("parse")
+    one, replayed = await _place(here, order, wait_s, limiter, timing)
+    tell_rows_timing(timing, one.timing)
     applied = preference_applied(prefer, limit_s=settings.wait_limit_s)
     return _answer(one, replayed=replayed, applied=applied)
 
@@ -144,14 +149,21 @@ def _fingerprint(content: Any) -> str:
 
 
 async def _place(
-    here: Service, order: AdaptOrder, wait_s: float, limiter: CapacityLimiter | None
+    here: Service,
+    order: AdaptOrder,
+    wait_s: float,
+    limiter: CapacityLimiter | None,
+    timing: Timing,
 ) -> tuple[Adaptation, bool]:
     adaptation_id = new_id()
     place = partial(place_order, here.backends, order, adaptation_id)
     async with here.news.ended(adaptation_id) as ended:  # listen first, then commit
         one, replayed = await run_sync(place, limiter=limiter)
+        timing.mark("commit")
         if not replayed:
-            return await wait_for_end(here, one, ended, wait_s), False
+            one = await wait_for_end(here, one, ended, wait_s)
+            timing.mark("wait")
+            return one, False
     return await join_wait(here, one, wait_s), True
 
 

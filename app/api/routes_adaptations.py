@@ -10,6 +10,7 @@ from app.api.presenting import show_adaptation
 from app.api.queries import read_adaptation_id, read_query, read_seconds
 from app.api.schemas import Adaptation as Resource
 from app.api.service import Here
+from app.api.timing import tell_rows_timing, timing_of
 from app.api.waiting import join_wait
 from app.errors import refusal
 from app.exporting import adapted_file, check_format
@@ -44,7 +45,9 @@ async def read_adaptation(
     seconds = read_seconds(query["wait"][0], limit=limit, pointer="/wait") if query else 0
     known = read_adaptation_id(adaptation_id)
     one = await run_sync(find_adaptation, here.backends, tenant, known)
-    return json_answer(show_adaptation(await join_wait(here, one, seconds) if seconds else one))
+    one = await join_wait(here, one, seconds) if seconds else one
+    tell_rows_timing(timing_of(request.scope), one.timing)
+    return json_answer(show_adaptation(one))
 
 
 @router.get(

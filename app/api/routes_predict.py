@@ -18,11 +18,9 @@ from app.errors import ServiceError, refusal
 from app.predicting import (
     LIGHT_BYTES,
     LIGHT_INPUTS,
-    Found,
     PredictOrder,
     answer,
     check_order,
-    find_model,
     is_light,
     read_inputs,
     remembered_model,
@@ -139,7 +137,7 @@ async def _answer(
     settings = here.backends.settings
     check_order(settings, order)
     timing.skip()
-    found = remembered_model(here.memory, here.hot, order) or await _look_up(here, order)
+    found = remembered_model(here.memory, here.hot, order) or await here.find_model(order)
     timing.mark("find")
     limiter = here.limiter_for(size_bytes)
     if is_light(order, size_bytes):
@@ -155,14 +153,6 @@ async def _answer(
         return plain_answer(show_prediction(answer(found, order, inputs, predicted.outputs)))
     told = await run_sync(answer, found, order, inputs, predicted.outputs, limiter=limiter)
     return await run_sync(plain_answer, show_prediction(told), limiter=limiter)
-
-
-async def _look_up(here: Service, order: PredictOrder) -> Found:
-    stamp = here.memory.stamp()
-    found = await run_sync(find_model, here.backends, here.hot, order)
-    if order.adaptation is not None and found.phi is not None:
-        here.memory.keep_phi(order.adaptation, found.phi, stamp)
-    return found
 
 
 def _read_input(text: str, pointer: str) -> Any:

@@ -185,8 +185,10 @@ class Timing(BaseModel):
 
     model_config = _example(examples.TIMING)
 
-    queued_ms: float | None = None
-    adapt_ms: float | None = None
+    queued_ms: float | None = Field(None, description="Until a worker took it.")
+    load_ms: float | None = Field(None, description="Reading the batch's checkpoint and supports.")
+    adapt_ms: float | None = Field(None, description="The inner loop of the whole batch.")
+    store_ms: float | None = Field(None, description="Keeping the adapted parameters.")
     batch_size: int | None = None
 
 

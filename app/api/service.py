@@ -1,8 +1,9 @@
 """What the routes of one process share, and how they get it."""
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from anyio import CapacityLimiter
@@ -10,8 +11,10 @@ from anyio.to_thread import run_sync
 from fastapi import Depends, FastAPI, Request
 
 from app.backends import Backends, open_backends
+from app.errors import ServiceError
 from app.events import News
 from app.hot_models import HotModels
+from app.predicting import Found, PredictOrder, find_model
 from app.prediction_desk import PredictionDesk
 from app.remembering import Memory
 from app.settings import Settings
@@ -19,6 +22,7 @@ from app.warming import warm_up
 
 LARGE_BODY_BYTES = 2**17  # some hundred times a request of five small pictures
 LARGE_BODIES_AT_ONCE = 2
+LOADED_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +31,7 @@ class Service:
     hard.
 
     large_bodies: few at a time, so that memory and the small requests' threads are not theirs;
-    loading: of models before anybody asks for them.
+    background: models that are loaded before anybody asks for them.
     """
 
     backends: Backends
@@ -36,11 +40,35 @@ class Service:
     desk: PredictionDesk
     news: News
     large_bodies: CapacityLimiter
-    loading: CapacityLimiter
+    background: set[asyncio.Task[None]] = field(default_factory=set)
 
     def limiter_for(self, size_bytes: int) -> CapacityLimiter | None:
         """The limiter that work on a body of this size passes; None: the usual one."""
         return self.large_bodies if size_bytes > LARGE_BODY_BYTES else None
+
+    def keep_hot(self, tenant_id: str, adaptation_id: str) -> None:
+        """Begins to load an adaptation's φ, so that the first who predicts with it need not wait;
+        where too much is being loaded it is left to them.
+        """
+        if len(self.background) < LOADED_AT_ONCE:
+            task = asyncio.create_task(self._load(tenant_id, adaptation_id))
+            self.background.add(task)
+            task.add_done_callback(self.background.discard)
+
+    async def find_model(self, order: PredictOrder) -> Found:
+        """The model that an order means, remembered from now on. Raises ServiceError."""
+        stamp = self.memory.stamp()
+        found = await run_sync(find_model, self.backends, self.hot, order)
+        if order.adaptation is not None and found.phi is not None:
+            self.memory.keep_phi(order.adaptation, found.phi, stamp)
+        return found
+
+    async def _load(self, tenant_id: str, adaptation_id: str) -> None:
+        order = PredictOrder(
+            tenant_id=tenant_id, adaptation=adaptation_id, checkpoint=None, inputs=()
+        )
+        with suppress(ServiceError):  # who predicts with it is told
+            await self.find_model(order)
 
 
 @asynccontextmanager
@@ -58,7 +86,6 @@ async def running(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
         desk=desk,
         news=News(str(settings.redis_url), memory),
         large_bodies=CapacityLimiter(LARGE_BODIES_AT_ONCE),
-        loading=CapacityLimiter(1),
     )
     try:
         async with service.news.listening():

@@ -1,11 +1,12 @@
 """Server-Timing (W3C) on every answer: where a request's time went inside this process."""
 
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+ROW_PARTS = {"queued_ms": "queue", "load_ms": "load", "adapt_ms": "adapt", "store_ms": "store"}
 PLACE = "fewstep.timing"
 
 
@@ -46,6 +47,15 @@ def timing_of(scope: MutableMapping[str, Any]) -> Timing:
     """The request's own."""
     timing: Timing = scope[PLACE]
     return timing
+
+
+def tell_rows_timing(timing: Timing, row: Mapping[str, Any] | None) -> None:
+    """Adds what a worker wrote of an adaptation: queue, load, adapt and store, and its batch."""
+    for part, name in ROW_PARTS.items():
+        if row and row.get(part) is not None:
+            timing.add(name, row[part])
+    if row and row.get("batch_size") is not None:
+        timing.tell("batch", row["batch_size"])
 
 
 def timed(app: ASGIApp) -> ASGIApp:

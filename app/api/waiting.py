@@ -11,7 +11,7 @@ from app.adaptation import Adaptation
 from app.adapting import find_adaptation
 from app.api.service import Service
 from app.errors import ServiceError
-from app.lifecycle import FINAL
+from app.lifecycle import FINAL, Status
 
 LOOKED_AT_EVERY_S = 1.0  # a lost wake-up costs no more
 
@@ -29,6 +29,8 @@ async def wait_for_end(
             await asyncio.wait_for(ended.wait(), min(left, LOOKED_AT_EVERY_S))
         ended.clear()
         one = await _look_again(service, one)
+        if one.status is Status.SUCCEEDED:
+            service.keep_hot(one.tenant_id, one.id)
     return one
 
 

@@ -5,15 +5,26 @@ import time
 import httpx
 import pytest
 
-from tests.journey.requests import adapt, characters, predict, queries, refusal, table
+from tests.journey.requests import Json, characters, predict, queries, refusal, table
 from tests.processes import Service
 
 pytestmark = pytest.mark.e2e
 
 
+def adapt_unwatched(client: httpx.Client, body: Json) -> Json:
+    """The adaptation that succeeded, though nobody waited for it: no process keeps its φ hot."""
+    answer = client.post("/adapt", json=body, headers={"Prefer": "respond-async"})
+    deadline = time.monotonic() + 30
+    while (one := client.get(answer.headers["location"]).json())["status"] != "succeeded":
+        assert time.monotonic() < deadline, one
+        time.sleep(0.05)
+    ended: Json = one
+    return ended
+
+
 def test_a_flipped_bit_is_refused_once_and_mended(client: httpx.Client, service: Service) -> None:
     query = queries()
-    one = adapt(client, characters(query=query, metadata={"fate": "damage"}, steps=7))
+    one = adapt_unwatched(client, characters(query=query, metadata={"fate": "damage"}, steps=7))
     where = f"/adaptations/{one['id']}/parameters"
     answer = client.get(where, params={"format": "safetensors"})
     digest = answer.headers["etag"].strip('"')

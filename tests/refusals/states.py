@@ -32,7 +32,7 @@ def still_readable(world: World, answers: Sequence[Answer]) -> None:
 
 
 def damaged(world: World) -> Iterator[Call]:
-    found = world.adapt(sine([1.0, 3.0], [0.25, 0.75], query=QUERY))
+    found = world.adapt_unwatched(sine([1.0, 3.0], [0.25, 0.75], query=QUERY))
     path = world.parameters_on_disk(found["id"])
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
