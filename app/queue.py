@@ -68,6 +68,12 @@ class Queue:
                 self.redis.delete(f"{REPAIRING}{adaptation_id}")
         return sent
 
+    def try_out(self) -> None:
+        """Sends a hint that means no row: connections are made and a worker has looked once before
+        anybody waits for that. A message is a hint, so this one finds nothing, or what waits.
+        """
+        self._send(ADAPT_TASK, "")
+
     def is_up(self) -> bool:
         """Whether the broker and Redis answer now."""
         try:

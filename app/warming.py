@@ -28,6 +28,7 @@ def warm_up(backends: Backends, threads: int) -> None:
             _predict_once(backends, ref)
     except ServiceError as error:  # it answers so to everybody then
         log.warning("networks not warmed: %s", error.detail)
+    backends.queue.try_out()
 
 
 def checkpoints_in_use(backends: Backends) -> list[CheckpointRef]:

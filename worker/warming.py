@@ -1,39 +1,62 @@
-"""Before a worker says that it is ready, it has loaded its checkpoints and taken a step with
-each.
+"""Before a worker says that it is ready, it has loaded the checkpoints in use and adapted each to
+support sets of the shapes that they get.
 """
 
 import logging
 
 import numpy as np
 
-from app.db.checkpoints import list_versions
+from app.adaptation import CheckpointRef
+from app.db.adaptations import recent_kinds
 from app.db.engine import reading
-from app.db.tenants import SHARED
-from app.store import BlobDamaged, BlobMissing
+from app.store import BlobDamaged, BlobMissing, StoreUnavailable
+from app.warming import checkpoints_in_use
 from models.checkpoint import Checkpoint, InvalidCheckpoint
 from worker.desk import HOT_CHECKPOINTS, Desk, hot_checkpoint
 from worker.engine import Work, adapt_rows
+
+MOST_SHAPES = 16
+MOST_EXAMPLES = 100  # more take longer than their preparing, which no request would feel
 
 log = logging.getLogger(__name__)
 
 
 def warm_up(desk: Desk) -> None:
-    """Loads the shipped checkpoints and takes a step with each, so that no request is the first."""
+    """Takes a step with the checkpoints of recent adaptations, then with the shipped ones, so that
+    no request is the first.
+    """
+    for ref in checkpoints_in_use(desk.backends)[:HOT_CHECKPOINTS]:
+        checkpoint = _loaded(desk, ref)
+        if checkpoint is not None:
+            _one_step(desk, checkpoint, *_usual_shape(checkpoint))
     with reading(desk.backends.engine) as connection:
-        rows = list_versions(connection, SHARED)
-    newest = {row.ref.name: row.ref for row in reversed(rows)}
-    for ref in list(newest.values())[:HOT_CHECKPOINTS]:
-        try:
-            _one_step(desk, hot_checkpoint(desk, ref))
-        except (BlobMissing, BlobDamaged, InvalidCheckpoint) as error:
-            log.warning("checkpoint not warmed name=%s: %s", ref.name, type(error).__name__)
+        kinds = recent_kinds(connection)
+    for kind in kinds[:MOST_SHAPES]:
+        checkpoint = _loaded(desk, kind.checkpoint)
+        if checkpoint is not None and kind.support_examples <= MOST_EXAMPLES:
+            _one_step(desk, checkpoint, kind.support_examples, kind.outputs)
+    desk.backends.queue.try_out()
 
 
-def _one_step(desk: Desk, checkpoint: Checkpoint) -> None:
-    x = np.zeros((2, *checkpoint.input["shape"]), np.float32)
+def _loaded(desk: Desk, ref: CheckpointRef) -> Checkpoint | None:
+    try:
+        return hot_checkpoint(desk, ref)
+    except (BlobMissing, BlobDamaged, InvalidCheckpoint, StoreUnavailable) as error:
+        log.warning("checkpoint not warmed name=%s: %s", ref.name, type(error).__name__)
+        return None
+
+
+def _usual_shape(checkpoint: Checkpoint) -> tuple[int, int]:
+    """Support examples and outputs of one picture per class, or of five points."""
     if checkpoint.learner.task == "regression":
-        outputs = checkpoint.learner.head.outputs
-        work = Work(x=x, y=np.zeros((2, outputs), np.float32), step_size=0.0)
-    else:
-        outputs, work = 2, Work(x=x, y=np.arange(2), step_size=0.0)
+        return 5, checkpoint.learner.head.outputs
+    ways = min(checkpoint.max_way or 5, MOST_EXAMPLES)
+    return ways, ways
+
+
+def _one_step(desk: Desk, checkpoint: Checkpoint, examples: int, outputs: int) -> None:
+    x = np.zeros((examples, *checkpoint.input["shape"]), np.float32)
+    labels, values = np.arange(examples) % outputs, np.zeros((examples, outputs), np.float32)
+    y = values if checkpoint.learner.task == "regression" else labels
+    work = Work(x=x, y=y, step_size=0.0)
     adapt_rows(checkpoint, [work], outputs=outputs, steps=1, device=desk.device)
