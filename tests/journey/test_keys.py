@@ -36,9 +36,9 @@ class House:
         return httpx.Client(base_url=self.service.base_url, headers=headers, timeout=90)
 
 
-def keys(service: Service, *arguments: str) -> str:
+def keys(service: Service, *arguments: str, **variables: str) -> str:
     """What `fewstep keys` prints for a person on the service's machine."""
-    environment = clean_environment(FEWSTEP_DATA_DIR=str(service.data_dir))
+    environment = clean_environment(FEWSTEP_DATA_DIR=str(service.data_dir), **variables)
     ended = subprocess.run(
         [FEWSTEP, "keys", *arguments],
         env=environment,
