@@ -1,0 +1,1 @@
+"""What the benchmarks of the running service share: services to measure, a client, clocks."""
