@@ -138,21 +138,24 @@ def _timing(one: Adaptation, load_ms: float, adapt_ms: float, batch_size: int) -
 
 
 def _finish(desk: Desk, held: Sequence[Adaptation], results: Sequence[Result]) -> None:
+    pairs = list(zip(held, results, strict=True))
+    good = [(one, result) for one, result in pairs if isinstance(result, Outcome)]
+    bad = [(one, result) for one, result in pairs if isinstance(result, Failure)]
     with writing(desk.backends.engine) as connection:
-        for one, result in zip(held, results, strict=True):
-            if isinstance(result, Outcome):
-                kept = succeed(connection, one, result)
-            else:
-                kept = fail(connection, one, code=result.code, detail=result.detail)
-            log.info(
-                "ended adaptation_id=%s status=%s worker=%s epoch=%d E=%d steps=%d",
-                one.id,
-                _word(result) if kept else "fenced",
-                desk.name,
-                one.epoch,
-                len(held),
-                one.steps,
-            )
+        kept = succeed(connection, good)
+        for one, why in bad:
+            if fail(connection, one, code=why.code, detail=why.detail):
+                kept.add(one.id)
+    for one, result in pairs:
+        log.info(
+            "ended adaptation_id=%s status=%s worker=%s epoch=%d E=%d steps=%d",
+            one.id,
+            _word(result) if one.id in kept else "fenced",
+            desk.name,
+            one.epoch,
+            len(held),
+            one.steps,
+        )
     tell_changed(desk.backends.queue.redis, [one.id for one in held])
 
 

@@ -7,30 +7,28 @@ A claim is a lease with an epoch: only who holds the epoch can end the row.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import CTE, Connection, Row, and_, case, insert, or_, select, update
+from sqlalchemy import CTE, Connection, Row, and_, bindparam, case, insert, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.adaptation import Adaptation, CheckpointRef, NewAdaptation, Outcome, example_steps
 from app.db.engine import now_s
-from app.db.events import record
+from app.db.events import record, record_all
 from app.db.tables import adaptations as t
 from app.lifecycle import Status, advance
 from app.remembering import Lasting
 
 ATTEMPTS_ALONE = 3
+ACCEPTED: Final = tuple(f.name for f in fields(NewAdaptation) if f.name in t.c)
+KNOWN: Final = tuple(f.name for f in fields(Adaptation) if f.name in t.c)
+REF: Final = tuple(f.name for f in fields(CheckpointRef))
 
-
-def insert_queued(connection: Connection, new: NewAdaptation) -> Adaptation:
-    """The new row, *queued*."""
-    values = {f.name: getattr(new, f.name) for f in fields(NewAdaptation)}
-    ref: CheckpointRef = values.pop("checkpoint")
-    values |= {f"checkpoint_{f.name}": getattr(ref, f.name) for f in fields(CheckpointRef)}
-    values["classes"] = list(new.classes) if new.classes is not None else None
-    values["metadata"] = dict(new.metadata)
-    statement = insert(t).values(
-        **values,
+# What every adaptation passes is built once: putting a statement together takes as long as SQLite
+# takes to run it.
+INSERT: Final = (
+    insert(t)
+    .values(
         status=Status.QUEUED,
         epoch=0,
         attempts=0,
@@ -39,7 +37,34 @@ def insert_queued(connection: Connection, new: NewAdaptation) -> Adaptation:
         created_at=now_s(),
         queued_at=now_s(),
     )
-    row = connection.execute(statement.returning(t)).one()
+    .returning(t)
+)
+FIND: Final = select(t, (t.c.expires_at - now_s()).label("left_s")).where(
+    t.c.tenant_id == bindparam("of_tenant"), t.c.id == bindparam("of")
+)
+SUCCEED: Final = (
+    update(t)
+    .where(t.c.id == bindparam("of"))
+    .values(
+        status=advance(Status.RUNNING, Status.SUCCEEDED),
+        finished_at=now_s(),
+        expires_at=now_s() + t.c.ttl_seconds,
+        lease_until=None,
+        phi_digest=bindparam("phi"),
+        metrics=bindparam("measured"),
+        predictions=bindparam("predicted"),
+        timing=bindparam("took"),
+    )
+)
+
+
+def insert_queued(connection: Connection, new: NewAdaptation) -> Adaptation:
+    """The new row, *queued*."""
+    values = {name: getattr(new, name) for name in ACCEPTED}
+    values |= {f"checkpoint_{name}": getattr(new.checkpoint, name) for name in REF}
+    values["classes"] = list(new.classes) if new.classes is not None else None
+    values["metadata"] = dict(new.metadata)
+    row = connection.execute(INSERT, values).one()
     record(connection, new.id, Status.QUEUED)
     return _adaptation(row)
 
@@ -60,9 +85,8 @@ def find_lasting(
     connection: Connection, tenant_id: str, adaptation_id: str
 ) -> Lasting[Adaptation] | None:
     """The same, with the seconds until it expires."""
-    left_s = (t.c.expires_at - now_s()).label("left_s")
-    query = select(t, left_s).where(t.c.tenant_id == tenant_id, t.c.id == adaptation_id)
-    row = connection.execute(query).one_or_none()
+    asked = {"of_tenant": tenant_id, "of": adaptation_id}
+    row = connection.execute(FIND, asked).one_or_none()
     if row is None:
         return None
     one = _adaptation(row)
@@ -135,8 +159,8 @@ def claim(
         .returning(t)
     )
     rows = connection.execute(statement).all()
-    for row in rows:
-        record(connection, row.id, Status.RUNNING, worker=worker, epoch=row.epoch)
+    told = [(row.id, {"worker": worker, "epoch": row.epoch}) for row in rows]
+    record_all(connection, Status.RUNNING, told)
     return sorted((_adaptation(row) for row in rows), key=lambda one: one.queued_at)
 
 
@@ -153,24 +177,47 @@ def extend_leases(connection: Connection, held: Sequence[Adaptation], *, lease_s
     return connection.execute(statement.values(lease_until=now_s() + lease_s)).rowcount
 
 
-def succeed(connection: Connection, held: Adaptation, outcome: Outcome) -> bool:
-    """*running* → *succeeded* under the claim's epoch; False where the claim was lost meanwhile."""
-    return _finish(
-        connection,
-        held,
-        Status.SUCCEEDED,
-        phi_digest=outcome.phi_digest,
-        metrics=outcome.metrics,
-        predictions=outcome.predictions,
-        timing=outcome.timing,
-    )
+def succeed(connection: Connection, ended: Sequence[tuple[Adaptation, Outcome]]) -> set[str]:
+    """*running* → *succeeded* under each claim's epoch; the ids of those whose claim still held."""
+    kept = _still_held(connection, [one for one, _ in ended])
+    rows = [
+        {
+            "of": one.id,
+            "phi": outcome.phi_digest,
+            "measured": outcome.metrics,
+            "predicted": outcome.predictions,
+            "took": outcome.timing,
+        }
+        for one, outcome in ended
+        if one.id in kept
+    ]
+    if rows:
+        connection.execute(SUCCEED, rows)
+    told = [(one.id, {"epoch": one.epoch}) for one, _ in ended if one.id in kept]
+    record_all(connection, Status.SUCCEEDED, told)
+    return kept
 
 
 def fail(connection: Connection, held: Adaptation, *, code: str, detail: str) -> bool:
     """*running* → *failed* with its reason under the claim's epoch; False where the claim was
     lost.
     """
-    return _finish(connection, held, Status.FAILED, error={"code": code, "detail": detail})
+    expires = now_s() + t.c.ttl_seconds if held.ttl_seconds is not None else None
+    statement = (
+        update(t)
+        .where(_held(held))
+        .values(
+            status=advance(Status.RUNNING, Status.FAILED),
+            finished_at=now_s(),
+            expires_at=expires,
+            lease_until=None,
+            error={"code": code, "detail": detail},
+        )
+    )
+    if connection.execute(statement).rowcount != 1:
+        return False
+    record(connection, held.id, Status.FAILED, epoch=held.epoch, code=code)
+    return True
 
 
 def recover_lost(connection: Connection) -> list[str]:
@@ -269,24 +316,12 @@ def _held(one: Adaptation) -> ColumnElement[bool]:
     return and_(t.c.id == one.id, t.c.epoch == one.epoch, t.c.status == Status.RUNNING)
 
 
-def _finish(connection: Connection, held: Adaptation, to: Status, **values: Any) -> bool:
-    expires = now_s() + t.c.ttl_seconds if held.ttl_seconds is not None else None
-    statement = (
-        update(t)
-        .where(_held(held))
-        .values(
-            status=advance(Status.RUNNING, to),
-            finished_at=now_s(),
-            expires_at=expires,
-            lease_until=None,
-            **values,
-        )
-    )
-    if connection.execute(statement).rowcount != 1:
-        return False
-    detail = {"code": values["error"]["code"]} if "error" in values else {}
-    record(connection, held.id, to, epoch=held.epoch, **detail)
-    return True
+def _still_held(connection: Connection, held: Sequence[Adaptation]) -> set[str]:
+    """The ids of the rows that run under their claims' epochs, locked for this transaction."""
+    epochs = {one.id: one.epoch for one in held}
+    running = select(t.c.id, t.c.epoch).where(t.c.id.in_(epochs), t.c.status == Status.RUNNING)
+    rows = connection.execute(running.with_for_update())
+    return {row.id for row in rows if row.epoch == epochs[row.id]}
 
 
 def _requeue(connection: Connection, lost: Adaptation) -> None:
@@ -305,8 +340,8 @@ def _requeue(connection: Connection, lost: Adaptation) -> None:
 
 
 def _adaptation(row: Row[Any]) -> Adaptation:
-    values = dict(row._mapping)
-    own = {f.name: values[f.name] for f in fields(Adaptation) if f.name in values}
+    values = row._mapping
+    own = {name: values[name] for name in KNOWN}
     own["checkpoint"] = _reference(values)
     own["status"] = Status(own["status"])
     own["classes"] = tuple(own["classes"]) if own["classes"] is not None else None

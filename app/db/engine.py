@@ -81,7 +81,11 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
     Raises ServiceError ``unavailable`` where the database does not answer.
     """
-    with available(), engine.execution_options(writes=True).begin() as connection:
+    with (
+        available(),
+        engine.connect() as connection,
+        connection.execution_options(writes=True).begin(),
+    ):
         yield connection
 
 

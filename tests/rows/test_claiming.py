@@ -84,7 +84,7 @@ def test_stale_epoch_can_neither_finish_nor_fail_nor_renew_a_row(engine: Engine)
     assert (heir.id, heir.epoch) == (mine, stale.epoch + 1)
 
     with writing(engine) as connection:
-        assert not succeed(connection, stale, OUTCOME)
+        assert not succeed(connection, [(stale, OUTCOME)])
         assert not fail(connection, stale, code="diverged", detail="late")
         assert extend_leases(connection, [stale], lease_s=10_000) == 0
 
@@ -98,9 +98,9 @@ def test_a_row_is_finished_once_under_its_own_epoch(engine: Engine) -> None:
     [held] = claimed(engine)
 
     with writing(engine) as connection:
-        endings = [succeed(connection, held, OUTCOME), succeed(connection, held, OUTCOME)]
+        endings = [succeed(connection, [(held, OUTCOME)]), succeed(connection, [(held, OUTCOME)])]
 
-    assert endings == [True, False]
+    assert endings == [{mine}, set()]
     assert [kind for _, kind in events(engine, mine)].count("succeeded") == 1
     assert value(engine, "phi_digest", mine) == OUTCOME.phi_digest
 

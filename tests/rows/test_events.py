@@ -25,7 +25,7 @@ def test_the_events_of_a_life_are_numbered_from_one_without_a_gap(engine: Engine
     recovered(engine)
     [held] = claimed(engine)
     with writing(engine) as connection:
-        succeed(connection, held, OUTCOME)
+        succeed(connection, [(held, OUTCOME)])
 
     kinds = ["queued", "running", "queued", "running", "succeeded"]
     assert events(engine, mine) == list(enumerate(kinds, start=1))
@@ -37,7 +37,7 @@ def test_each_row_counts_for_itself(engine: Engine) -> None:
     ids = queue(engine, 2)
     first, second = claimed(engine)
     with writing(engine) as connection:
-        succeed(connection, first, OUTCOME)
+        succeed(connection, [(first, OUTCOME)])
         fail(connection, second, code="diverged", detail="no")
 
     assert events(engine, ids[0]) == [(1, "queued"), (2, "running"), (3, "succeeded")]
@@ -50,7 +50,7 @@ def test_a_change_that_is_rolled_back_leaves_no_event(engine: Engine) -> None:
 
     def succeed_and_stumble() -> None:
         with writing(engine) as connection:
-            succeed(connection, held, OUTCOME)
+            succeed(connection, [(held, OUTCOME)])
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -63,7 +63,7 @@ def test_parameters_derived_again_are_told_without_a_change_of_status(engine: En
     [mine] = queue(engine)
     [held] = claimed(engine)
     with writing(engine) as connection:
-        succeed(connection, held, OUTCOME)
+        succeed(connection, [(held, OUTCOME)])
         replace_phi(connection, held, "e" * 64)
 
     assert events(engine, mine)[2:] == [(3, "succeeded"), (4, "derived-again")]
@@ -78,7 +78,7 @@ def test_finishing_and_taking_over_at_once_leaves_one_of_both_histories(engine: 
     def finish() -> None:
         start.wait()
         with writing(engine) as connection:
-            succeed(connection, held, OUTCOME)
+            succeed(connection, [(held, OUTCOME)])
 
     def look() -> None:
         start.wait()

@@ -17,7 +17,7 @@ def succeeded(engine: Engine, **changes: object) -> str:
     [mine] = queue(engine, **changes)
     [held] = claimed(engine)
     with writing(engine) as connection:
-        succeed(connection, held, OUTCOME)
+        succeed(connection, [(held, OUTCOME)])
     return mine
 
 

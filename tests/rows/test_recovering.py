@@ -83,7 +83,7 @@ def test_innocent_neighbours_of_a_poisoned_row_keep_their_budget(engine: Engine)
             recovered(engine)
             continue
         with writing(engine) as connection:
-            assert succeed(connection, one, OUTCOME)
+            assert succeed(connection, [(one, OUTCOME)])
 
     assert value(engine, "status", poison) == "failed"
     assert [value(engine, "status", one) for one in innocent] == ["succeeded"] * 3
