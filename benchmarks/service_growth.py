@@ -11,7 +11,9 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVar
 
 from benchmarks.service.client import Connection, connect, get_prediction
 from benchmarks.service.figure import (
@@ -31,6 +33,8 @@ from benchmarks.service.services import KINDS, Measured, NotThere, service
 SIZES, SIZES_SHORT = (1, 1_000, 10_000, 100_000), (1, 1_000)
 FLAT_WITHIN = 0.1
 Ask = Callable[[], bytes]
+Lines = tuple[Connection, Connection]
+Result = TypeVar("Result")
 
 
 def measure(short: bool) -> Figure:
@@ -63,25 +67,37 @@ def _rows(kind: str, *, short: bool) -> list[Row]:
 
 
 async def _compared(kind: str, small: Measured, large: Measured, *, short: bool) -> list[Row]:
-    pairs = {"POST /adapt": 20 if short else 100, "GET /predict": 100 if short else 1000}
-    lines = (await connect(small.port), await connect(large.port))
+    pairs = {"POST /adapt": 20 if short else 60, "GET /predict": 100 if short else 600}
     randomness, rows, stored = random.Random(6), [], 1
-    ids = [json.loads(await line.ask(sine_order(randomness)))["id"] for line in lines]
+    ids = await _in_both(small, large, lambda lines: _first(lines, randomness))
     asks: dict[str, tuple[Ask, Ask]] = {
         "POST /adapt": (lambda: sine_order(randomness),) * 2,
         "GET /predict": tuple(lambda one=one: get_prediction(one, "0.5") for one in ids),
     }
     for size in SIZES_SHORT if short else SIZES:
         say(f"growth, {kind}, {size:,} stored")
-        await asyncio.to_thread(fill, large, ids[1], size - stored)
+        fill(large, ids[1], size - stored)
         stored = size
         for name, ask in asks.items():
-            await _in_turn(lines, ask, 10)
-            took = await _in_turn(lines, ask, pairs[name])
+            await _in_both(small, large, partial(_in_turn, ask=ask, pairs=10))
+            took = await _in_both(small, large, partial(_in_turn, ask=ask, pairs=pairs[name]))
             rows.append(_row(kind, name, size, *took))
+    return rows
+
+
+async def _in_both(
+    small: Measured, large: Measured, work: Callable[[Lines], Awaitable[Result]]
+) -> Result:
+    """The work on new lines to both services: they close what is idle while one is filled."""
+    lines = (await connect(small.port), await connect(large.port))
+    result = await work(lines)
     for line in lines:
         line.close()
-    return rows
+    return result
+
+
+async def _first(lines: Lines, randomness: random.Random) -> list[str]:
+    return [json.loads(await line.ask(sine_order(randomness)))["id"] for line in lines]
 
 
 def _row(kind: str, name: str, stored: int, small: list[float], large: list[float]) -> Row:
@@ -99,7 +115,7 @@ def _row(kind: str, name: str, stored: int, small: list[float], large: list[floa
 
 
 async def _in_turn(
-    lines: tuple[Connection, Connection], ask: tuple[Ask, Ask], pairs: int
+    lines: Lines, ask: tuple[Ask, Ask], pairs: int
 ) -> tuple[list[float], list[float]]:
     took: tuple[list[float], list[float]] = ([], [])
     for number in range(2 * pairs):

@@ -45,7 +45,11 @@ class Connection(asyncio.Protocol):
             self._answer.set_exception(error or ConnectionError("the service closed the line"))
 
     async def ask(self, request: bytes) -> bytes:
-        """The body of a successful answer. Raises RuntimeError for any other."""
+        """The body of a successful answer. Raises RuntimeError for any other, and ConnectionError
+        on a line that the service closed: it does so after some idle seconds.
+        """
+        if self._transport.is_closing():
+            raise ConnectionError("the service closed the line")
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         status, body = await self._answer
