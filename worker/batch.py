@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -115,14 +116,16 @@ def _run(desk: Desk, held: Sequence[Adaptation], progress: Progress) -> list[Res
     )
     adapt_ms = (time.perf_counter() - started) * 1000
     results: list[Result] = []
-    for one, work in zip(held, loaded, strict=True):
-        result = next(adapted) if isinstance(work, Work) else work
-        if isinstance(result, Adapted) and isinstance(work, Work):
-            timing = _timing(one, load_ms, adapt_ms, len(ready))
-            results.append(outcome_of(desk, checkpoint, one, work, result, timing))
-        elif isinstance(result, Failure):
-            results.append(result)
-        progress.moved()
+    # A row alone says by itself that the store is full; a batch that fails runs row by row.
+    with desk.backends.store.together() if len(held) > 1 else nullcontext():
+        for one, work in zip(held, loaded, strict=True):
+            result = next(adapted) if isinstance(work, Work) else work
+            if isinstance(result, Adapted) and isinstance(work, Work):
+                timing = _timing(one, load_ms, adapt_ms, len(ready))
+                results.append(outcome_of(desk, checkpoint, one, work, result, timing))
+            elif isinstance(result, Failure):
+                results.append(result)
+            progress.moved()
     return results
 
 

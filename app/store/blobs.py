@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
 TENANT: Final = re.compile(r"[a-z0-9_]{1,64}", re.ASCII)
@@ -34,6 +35,14 @@ class BlobStore(Protocol):
         """The SHA-256 under which data now lies; putting it again changes nothing.
 
         Raises StoreFull.
+        """
+        ...
+
+    def together(self) -> AbstractContextManager[None]:
+        """A block whose puts, by this thread, are there when it has ended, and cost less.
+
+        Raises StoreFull, StoreUnavailable at the end of the block as well; then none of them is
+        promised.
         """
         ...
 

@@ -3,8 +3,10 @@
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
 from typing import Final
@@ -29,6 +31,7 @@ class FileStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._mine = _Mine()
         (root / UNFINISHED).mkdir(parents=True, exist_ok=True)
         _remove_abandoned(root / UNFINISHED)
 
@@ -39,6 +42,17 @@ class FileStore:
             if not _holds(path, data):
                 self._write(path, data)
         return digest
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        with ExitStack() as open_files:
+            self._mine.batch = _Batch(open_files=open_files)
+            try:
+                yield
+                with _failures_named():
+                    _sync_and_rename(self._mine.batch.written)
+            finally:
+                self._mine.batch = None
 
     def get(self, tenant: str, digest: str) -> bytes:
         path = self._path(tenant, digest)
@@ -63,18 +77,59 @@ class FileStore:
         if not path.parent.is_dir():
             path.parent.mkdir(exist_ok=True)
             _sync_folder(self._root)
-        descriptor, aside = tempfile.mkstemp(dir=self._root / UNFINISHED)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(aside, path)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(aside)
-            raise
-        _sync_folder(path.parent)
+        batch, folder = self._mine.batch, self._root / UNFINISHED
+        if batch is not None:
+            batch.written.append((batch.open_files.enter_context(_aside(folder, data)), path))
+            return
+        with _aside(folder, data) as aside:
+            _sync_and_rename([(aside, path)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Aside:
+    """A file that is written, open until its bytes are on the disk, and not yet under its name."""
+
+    descriptor: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """The files of a block ``together``, each with the path that it will have."""
+
+    open_files: ExitStack
+    written: list[tuple[_Aside, Path]] = field(default_factory=list)
+
+
+class _Mine(threading.local):
+    """The block ``together`` that a thread is in."""
+
+    batch: _Batch | None = None
+
+
+@contextmanager
+def _aside(folder: Path, data: bytes) -> Iterator[_Aside]:
+    """A new file of the folder that holds the data; removed again where the block fails."""
+    descriptor, name = tempfile.mkstemp(dir=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            yield _Aside(descriptor=descriptor, name=name)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+
+
+def _sync_and_rename(written: Sequence[tuple[_Aside, Path]]) -> None:
+    """The bytes first, then the names, then the folders that hold the names."""
+    for aside, _ in written:
+        os.fsync(aside.descriptor)
+    for aside, path in written:
+        os.rename(aside.name, path)
+    for folder in {path.parent for _, path in written}:
+        _sync_folder(folder)
 
 
 def _holds(path: Path, data: bytes) -> bool:

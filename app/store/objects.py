@@ -1,7 +1,7 @@
 """Blobs as objects of an S3-compatible store, where a put is atomic by itself."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 from obstore.exceptions import BaseError, NotFoundError
@@ -30,6 +30,9 @@ class ObjectStore:
         except BlobMissing as error:
             raise StoreUnavailable("the bucket does not exist") from error
         return digest
+
+    def together(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def get(self, tenant: str, digest: str) -> bytes:
         name = blob_name(tenant, digest)

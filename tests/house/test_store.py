@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,18 @@ def test_a_blob_comes_back_under_its_sha256(store: BlobStore) -> None:
 
 def test_putting_a_blob_again_changes_nothing(store: BlobStore) -> None:
     assert store.put("acme", DATA) == store.put("acme", DATA)
+    assert store.get("acme", DIGEST) == DATA
+
+
+def test_blobs_put_together_are_there_when_the_block_has_ended(store: BlobStore) -> None:
+    with store.together():
+        digests = [store.put(tenant, DATA + b"1") for tenant in ("acme", "other", "acme")]
+
+    assert store.get("acme", digests[0]) == store.get("other", digests[1]) == DATA + b"1"
+    assert digests[0] == digests[1] == digests[2]
+    with store.together():
+        pass
+    assert store.put("acme", DATA) == DIGEST  # outside of the block as before
     assert store.get("acme", DIGEST) == DATA
 
 
@@ -152,6 +165,60 @@ def test_a_full_disk_is_told_apart_and_leaves_nothing_behind(
         store.put("acme", DATA)
 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_blobs_put_together_have_their_bytes_on_the_disk_before_any_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(f"file://{tmp_path}")
+    (tmp_path / "acme").mkdir()
+    done: list[str] = []
+    sync, rename = os.fsync, os.rename
+
+    def synced(descriptor: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        done.append("folder" if is_folder else "file")
+        sync(descriptor)
+
+    def renamed(old: str, new: Path) -> None:
+        done.append("name")
+        rename(old, new)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "rename", renamed)
+    with store.together():
+        for number in range(3):
+            store.put("acme", DATA + bytes([number]))
+        assert list((tmp_path / "acme").iterdir()) == []
+
+    assert done == ["file"] * 3 + ["name"] * 3 + ["folder"]
+    assert len(list((tmp_path / "acme").iterdir())) == 3
+
+
+@pytest.mark.parametrize("moment", ["within", "at the end"])
+def test_blobs_put_together_leave_nothing_behind_where_the_block_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    store = open_store(f"file://{tmp_path}")
+    (tmp_path / "acme").mkdir()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def put_two() -> None:
+        with store.together():
+            store.put("acme", DATA)
+            store.put("acme", DATA + b"2")
+            if moment == "within":
+                raise StoreFull
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        with pytest.raises(StoreFull):
+            put_two()
+
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert store.put("acme", DATA) == DIGEST
 
 
 @pytest.mark.parametrize("url", ["blobs", "file://host/blobs", "ftp://host/x", "s3:///x", ""])

@@ -1,5 +1,7 @@
 """One hint's work: rows of a batch end together, and what goes wrong with one stays with it."""
 
+import errno
+import os
 import shutil
 import time
 from typing import Any
@@ -207,6 +209,21 @@ def test_a_full_store_fails_the_row_with_its_reason(
     error = look(desk, mine).error
     assert error is not None
     assert error["code"] == "store-full"
+
+
+def test_a_disk_that_is_full_when_a_batch_is_synced_fails_each_row_with_its_reason(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [place(desk), place(desk, step_size=0.02)]
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        assert run_hint(desk, ids[0]) == 2
+
+    assert [(look(desk, one).error or {}).get("code") for one in ids] == ["store-full"] * 2
 
 
 def test_a_store_that_is_away_for_a_moment_costs_no_row_and_no_attempt(
