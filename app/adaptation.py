@@ -27,8 +27,9 @@ class CheckpointRef:
 class NewAdaptation:
     """What is known of an adaptation when it is accepted.
 
-    outputs: classes in use, or values per example; step_size None: learned ones; batch_key: equal
-    for adaptations that fit one stacked call; *_digest: blobs of packed arrays x and y.
+    outputs: classes in use, or values per example; example_weight: of one input, as the function of
+    this name counts it; step_size None: learned ones; batch_key: equal for adaptations that fit one
+    stacked call; *_digest: blobs of packed arrays x and y.
     """
 
     id: str
@@ -41,6 +42,7 @@ class NewAdaptation:
     step_size: float | None
     assess: bool
     support_examples: int
+    example_weight: int
     support_digest: str
     query_digest: str | None
     batch_key: str

@@ -125,7 +125,8 @@ def _prepare(backends: Backends, order: AdaptOrder, adaptation_id: str) -> NewAd
     support = _support(backends, order, description, base)
     query = _query(backends, order, description, support)
     steps = description["inner_loop"]["steps"] if order.steps is None else order.steps
-    _check_work(backends.settings, len(support.x), steps, description, assess=order.assess)
+    weight = example_weight(description["input"]["shape"])
+    _check_work(backends.settings, len(support.x), steps, weight, assess=order.assess)
     return NewAdaptation(
         id=adaptation_id,
         tenant_id=order.tenant_id,
@@ -137,6 +138,7 @@ def _prepare(backends: Backends, order: AdaptOrder, adaptation_id: str) -> NewAd
         step_size=step_size,
         assess=order.assess,
         support_examples=len(support.x),
+        example_weight=weight,
         support_digest=_keep(backends, order.tenant_id, {"x": support.x, "y": support.y}),
         query_digest=_keep(backends, order.tenant_id, query) if query else None,
         batch_key=_batch_key(checkpoint.ref, support, steps, assess=order.assess),
@@ -189,9 +191,8 @@ def _step_size(order: AdaptOrder, description: Description) -> float | None:
 
 
 def _check_work(
-    settings: Settings, examples: int, steps: int, description: Description, *, assess: bool
+    settings: Settings, examples: int, steps: int, weight: int, *, assess: bool
 ) -> None:
-    weight = example_weight(description["input"]["shape"])
     work = example_steps(examples=examples, steps=steps, assess=assess) * weight
     if work > settings.max_example_steps:
         how = "examples × (steps + 1) × examples" if assess else "examples × (steps + 1)"

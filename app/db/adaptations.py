@@ -142,7 +142,9 @@ def claim(
     first = _first_waiting(connection, hint)
     if first is None:
         return []
-    work = example_steps(examples=first.support_examples, steps=first.steps, assess=first.assess)
+    work = first.example_weight * example_steps(
+        examples=first.support_examples, steps=first.steps, assess=first.assess
+    )
     ids = _its_like(first, max(1, min(limit, most_example_steps // max(1, work))))
     statement = (
         update(t)
@@ -292,8 +294,9 @@ def replace_phi(connection: Connection, one: Adaptation, phi_digest: str) -> Non
 
 def _first_waiting(connection: Connection, hint: str | None) -> Any:
     """The hinted row if it still waits, else the oldest; two look-ups, each by an index."""
-    columns = (t.c.id, t.c.batch_key, t.c.alone, t.c.support_examples, t.c.steps, t.c.assess)
-    waiting = select(*columns).where(t.c.status == Status.QUEUED, t.c.queued_at <= now_s())
+    columns = (t.c.id, t.c.batch_key, t.c.alone)
+    work = (t.c.support_examples, t.c.example_weight, t.c.steps, t.c.assess)
+    waiting = select(*columns, *work).where(t.c.status == Status.QUEUED, t.c.queued_at <= now_s())
     hinted = waiting.where(t.c.id == hint)
     oldest = waiting.order_by(t.c.queued_at).limit(1)
     return connection.execute(hinted).first() or connection.execute(oldest).first()

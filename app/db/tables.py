@@ -75,6 +75,7 @@ adaptations = Table(
     Column("step_size", Double),
     Column("assess", Boolean, nullable=False),
     Column("support_examples", Integer, nullable=False),
+    Column("example_weight", Integer, nullable=False, server_default="1"),
     Column("support_digest", String(64), nullable=False),
     Column("query_digest", String(64)),
     Column("batch_key", String(64), nullable=False),

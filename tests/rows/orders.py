@@ -29,6 +29,7 @@ def new_order(**changes: Any) -> NewAdaptation:
         "step_size": 0.01,
         "assess": False,
         "support_examples": 5,
+        "example_weight": 1,
         "support_digest": "a" * 64,
         "query_digest": None,
         "batch_key": "one",

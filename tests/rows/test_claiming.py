@@ -49,6 +49,14 @@ def test_claim_takes_no_more_work_than_one_batch_may_be(engine: Engine) -> None:
     assert sizes == [3, 1, 1]  # one row is always taken, however heavy
 
 
+def test_claim_counts_an_example_by_its_weight(engine: Engine) -> None:
+    queue(engine, 7, support_examples=20, steps=9, example_weight=27)  # 200 × 27 = 5400 each
+
+    sizes = [len(claimed(engine)) for _ in range(4)]  # of 20,000 at most
+
+    assert sizes == [3, 3, 1, 0]
+
+
 def test_second_claim_finds_nothing(engine: Engine) -> None:
     queue(engine, 2)
 

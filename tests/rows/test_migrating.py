@@ -11,7 +11,7 @@ from sqlalchemy import inspect
 from app.db.engine import open_engine
 from app.db.migrating import migrate
 from app.db.tables import metadata
-from tests.rows.orders import queue, run
+from tests.rows.orders import queue, run, value
 
 MIGRATE = "import sys; from app.db.migrating import migrate; migrate(sys.argv[1])"
 
@@ -47,6 +47,20 @@ def test_migrating_again_changes_nothing_and_keeps_the_rows(database_url: str) -
 
     assert columns_by_table(database_url) == before
     assert [row[0] for row in run(engine, "SELECT id FROM adaptations ORDER BY queued_at")] == kept
+    engine.dispose()
+
+
+def test_a_row_of_before_examples_had_a_weight_weighs_one(database_url: str) -> None:
+    migrate(database_url)
+    engine = open_engine(database_url)
+    run(engine, "INSERT INTO tenants VALUES ('default', 0), ('shared', 0)")
+    [kept] = queue(engine, example_weight=27)
+    run(engine, "ALTER TABLE adaptations DROP COLUMN example_weight")
+    run(engine, "UPDATE alembic_version SET version_num = '0001'")
+
+    migrate(database_url)
+
+    assert value(engine, "example_weight", kept) == 1
     engine.dispose()
 
 
