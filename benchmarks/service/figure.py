@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ def main(name: str, measure: Callable[[bool], Figure]) -> None:
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
     parser.add_argument("--short", action="store_true", help="Some seconds, for a smoke test.")
     short = parser.parse_args().short
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended then, too
     json.dump(asdict(measure(short)), sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
 
