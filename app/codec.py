@@ -4,6 +4,7 @@ It decides what an example is, and must not know HTTP, rows or networks.
 No refusal shows the value that it refuses.
 """
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,8 @@ from app.errors import refusal, refuse_places
 from app.images import ImageLimits, UploadedPicture, decode_data_url, picture_area, read_picture
 from app.numbers import read_numbers, shape_in_words
 
+PICTURES_NDIM: Final = 4  # (S, C, H, W)
+DEFLATED, INVERTED, SHAPE = ".deflated", ".inverted", ".shape"
 MAX_FULL_SIZE_PICTURES: Final = 16  # decoding so many takes seconds already
 
 
@@ -99,15 +102,48 @@ def read_labels(
 
 
 def pack_arrays(**arrays: NDArray[Any]) -> bytes:
-    """The arrays as safetensors bytes; equal arrays give equal bytes."""
-    return safetensors.numpy.save(
-        {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    )
+    """The arrays as safetensors bytes; equal arrays give equal bytes.
+
+    Pictures, whose numbers are grey levels in float32, become bytes again, deflated.
+    """
+    packed: dict[str, NDArray[Any]] = {}
+    for name, array in arrays.items():
+        packed |= _as_levels(name, array) or {name: np.asarray(array, order="C")}
+    return safetensors.numpy.save(packed)
 
 
 def unpack_arrays(data: bytes) -> dict[str, NDArray[Any]]:
-    """The writable arrays that ``pack_arrays`` made these bytes of."""
-    return {name: array.copy() for name, array in safetensors.numpy.load(data).items()}
+    """The writable arrays that ``pack_arrays`` made these bytes of, to the bit."""
+    packed = safetensors.numpy.load(data)
+    arrays = {n: array.copy() for n, array in packed.items() if "." not in n}
+    for picture in [n for n in packed if n.endswith(DEFLATED)]:
+        name = picture.removesuffix(DEFLATED)
+        levels = np.frombuffer(zlib.decompress(packed[picture].tobytes()), np.uint8)
+        of_picture = _from_levels(levels, inverted=name.endswith(INVERTED))
+        arrays[name.removesuffix(INVERTED)] = of_picture.reshape(packed[f"{name}{SHAPE}"])
+    return arrays
+
+
+def _as_levels(name: str, array: NDArray[Any]) -> dict[str, NDArray[Any]] | None:
+    """Grey levels deflated, and their shape; None where the numbers are not just that."""
+    if array.dtype != np.float32 or array.ndim != PICTURES_NDIM:
+        return None
+    for inverted in (False, True):
+        levels = np.rint((1 - array if inverted else array) * 255)
+        if not (levels >= 0).all() or not (levels <= 255).all():  # a NaN is neither
+            return None
+        levels = levels.astype(np.uint8)
+        if _from_levels(levels, inverted=inverted).tobytes() == array.tobytes():  # -0.0 is not 0.0
+            name = name + INVERTED if inverted else name
+            deflated = np.frombuffer(zlib.compress(levels.tobytes(), 1), np.uint8)
+            return {f"{name}{DEFLATED}": deflated, f"{name}{SHAPE}": np.array(array.shape)}
+    return None
+
+
+def _from_levels(levels: NDArray[np.uint8], *, inverted: bool) -> NDArray[np.float32]:
+    """Bytes -> float32 in [0, 1] by the very operations of models/preprocessing.py."""
+    pixels = levels.astype(np.float32) / np.float32(255)
+    return 1 - pixels if inverted else pixels
 
 
 def _without_url(value: object, spec: InputSpec, pointer: str) -> object:

@@ -1,4 +1,5 @@
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from tests.border.pictures import OMNIGLOT, data_url, drawing, encoded
 from tests.border.refusals import refused
 
 LIMITS = ImageLimits()
+DRAWINGS = Path(__file__).parents[2] / "examples" / "characters"
 SINUSOID = InputSpec(shape=(1,))
 CHARACTERS = InputSpec(shape=(1, 28, 28), preprocessing=OMNIGLOT)
 
@@ -194,6 +196,41 @@ def test_packed_arrays_come_back_as_they_were() -> None:
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], array, strict=True)
         assert found[name].flags.writeable
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_every_grey_level_of_a_picture_comes_back_to_the_bit_and_in_less_than_its_bytes(
+    inverted: bool,
+) -> None:
+    levels = np.repeat(np.arange(256, dtype=np.float32), 12).reshape(4, 3, 16, 16)
+    x = 1 - levels / np.float32(255) if inverted else levels / np.float32(255)
+
+    packed = pack_arrays(x=x, y=np.arange(4))
+
+    assert len(packed) < x.size
+    found = unpack_arrays(packed)
+    assert found.keys() == {"x", "y"}
+    assert (found["x"].dtype, found["x"].shape) == (x.dtype, x.shape)
+    assert found["x"].tobytes() == x.tobytes()
+    assert found["x"].flags.writeable
+
+
+@pytest.mark.parametrize(
+    "number", [-0.0, np.nan, np.inf, -1 / 255, 256 / 255, 0.5, np.nextafter(np.float32(1), 2)]
+)
+def test_numbers_that_are_no_grey_levels_come_back_to_the_bit(number: float) -> None:
+    x = np.full((1, 1, 2, 2), number, np.float32)
+
+    assert unpack_arrays(pack_arrays(x=x))["x"].tobytes() == x.tobytes()
+
+
+def test_a_support_set_of_drawings_takes_no_more_room_than_their_files() -> None:
+    files = [path.read_bytes() for path in sorted(DRAWINGS.glob("*/*.png"))]
+    sent = [UploadedPicture(media_type="image/png", data=data) for data in files]
+
+    packed = pack_arrays(x=examples(sent, CHARACTERS), y=np.arange(len(sent)))
+
+    assert len(packed) < sum(map(len, files))
 
 
 def test_equal_arrays_are_packed_to_equal_bytes() -> None:
