@@ -8,7 +8,9 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Double, Engine, create_engine, event
 from sqlalchemy.engine import make_url
@@ -26,6 +28,7 @@ POOL: dict[str, Any] = {
     "json_serializer": partial(json.dumps, allow_nan=False),  # PostgreSQL would refuse NaN anyway
 }
 BUSY_TIMEOUT_MS = 5000
+_turns: WeakKeyDictionary[Engine, Lock] = WeakKeyDictionary()  # of engines on SQLite
 
 
 class now_s(FunctionElement[float]):
@@ -55,6 +58,7 @@ def open_engine(database_url: str) -> Engine:
 
 def _sqlite(database_url: str) -> Engine:
     engine = create_engine(database_url, **POOL)
+    _turns[engine] = Lock()
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _: Any) -> None:
@@ -83,10 +87,29 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """
     with (
         available(),
+        _turn(engine),
         engine.connect() as connection,
         connection.execution_options(writes=True).begin(),
     ):
         yield connection
+
+
+@contextmanager
+def _turn(engine: Engine) -> Iterator[None]:
+    """One writer at a time of this process, in order, where the database takes one at a time.
+
+    SQLite itself has them sleep and try again, up to 0.1 s at a time, whoever came first.
+    """
+    turn = _turns.get(engine)
+    if turn is None:
+        yield
+        return
+    if not turn.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+        raise ServiceError("unavailable", "the database is busy", retry_after_s=1)
+    try:
+        yield
+    finally:
+        turn.release()
 
 
 @contextmanager
