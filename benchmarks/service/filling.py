@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, insert, select, text
 
 from app.adaptation import new_id
 from app.db.engine import open_engine, writing
@@ -31,6 +31,9 @@ def fill(measured: Measured, like: str, many: int) -> list[str]:
     ids: list[str] = []
     for start in range(0, many, AT_ONCE):
         ids += _some(engine, folder, like, min(AT_ONCE, many - start), start)
+    if many and engine.dialect.name == "postgresql":  # as autovacuum does within a minute
+        with writing(engine) as connection:
+            connection.execute(text("ANALYZE"))
     engine.dispose()
     os.sync()
     return ids
