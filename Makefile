@@ -8,13 +8,15 @@ SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 READY := $(VENV)/.ready
-PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1 $(BIN)/python -m pip install -c constraints.txt
+PIP = PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1 $(BIN)/python -m pip install -c constraints.txt
+PEERS_PIP = $(subst $(BIN)/,$(PEERS)/bin/,$(PIP))
 # One line per package that is fetched, nothing else.
 FETCHED := awk '/^ *(Downloading|Processing|Using cached)/ { \
   sub(/.*\//, "", $$2); print "    " $$2, ($$3 ~ /^\([0-9]/ ? $$3 " " $$4 : ""); fflush()}'
 
-.PHONY: serve test check bench docs install
+.PHONY: serve test check bench bench-check docs install
 
 serve: $(READY)
 	@exec $(BIN)/fewstep serve --stop-with-parent
@@ -28,8 +30,14 @@ check: $(READY)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-bench: $(READY)
-	@for module in benchmarks.adapting benchmarks.serve_omniglot; do echo "== $$module"; $(BIN)/python -m $$module; done
+# All figures, to docs/performance.md; the libraries they are measured against get a place of their own.
+bench: $(READY) $(PEERS)/.ready
+	@$(BIN)/python -m benchmarks.report $(ARGS)
+	@$(BIN)/python -m benchmarks.serve_omniglot
+
+# The few ratios that CI watches, in under a minute.
+bench-check: $(READY)
+	@$(BIN)/python -m benchmarks.check
 
 docs: $(READY)
 	@$(BIN)/python -m app.settings > docs/settings.md
@@ -46,4 +54,12 @@ $(READY): pyproject.toml constraints.txt
 	@$(PIP) $(if $(TORCH_INDEX_URL),--extra-index-url '$(TORCH_INDEX_URL)') torch | $(FETCHED)
 	@echo "[3/3] everything else"
 	@$(PIP) -e '.[dev]' | $(FETCHED)
+	@touch $@
+
+$(PEERS)/.ready: constraints.txt benchmarks/peers/requirements.txt benchmarks/peers/learn2learn.txt
+	@echo "higher, TorchOpt and learn2learn in $(PEERS)"
+	@$(PYTHON) -m venv --clear $(PEERS)
+	@$(PEERS_PIP) $(if $(TORCH_INDEX_URL),--extra-index-url '$(TORCH_INDEX_URL)') torch | $(FETCHED)
+	@$(PEERS_PIP) numpy pillow safetensors -r benchmarks/peers/requirements.txt | $(FETCHED)
+	@$(PEERS)/bin/python -m benchmarks.peers.unpack_learn2learn
 	@touch $@

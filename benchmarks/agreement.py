@@ -1,0 +1,65 @@
+"""Whether all contenders computed the same, which is checked before any of them is timed.
+
+In float32 the sums are ordered differently, and now and then a ReLU whose input is all but zero
+falls on the other side, which moves one episode by some thousandths of its way. So in float32 every
+element must agree to ``ELEMENT``, and the median episode to ``WAY_MOVED`` of the way that the steps
+went. That this is rounding and nothing else is checked in float64, where all agree to 1e-8.
+"""
+
+import statistics
+
+import torch
+
+from benchmarks.contest import (
+    OURS,
+    STEP_SIZE,
+    STEPS,
+    adapt_in_a_loop,
+    difference,
+    draw_episodes,
+    in_float64,
+)
+from benchmarks.peers import Peer
+from benchmarks.peers.network import plain_network
+from models.checkpoint import Checkpoint
+from models.normalisation import Params
+
+ELEMENT = {"rtol": 1e-3, "atol": 1e-4}
+WAY_MOVED = 1e-3
+GRADIENT = 2e-2
+SAME_MATHEMATICS = 1e-8
+
+
+def check_mathematics(checkpoint: Checkpoint, peers: list[Peer]) -> None:
+    """Raises AssertionError, naming the library whose φ in float64 are not the plain loop's."""
+    exact = in_float64(checkpoint)
+    theta = exact.meta.theta
+    episodes = draw_episodes(4, shot=1, query=1)
+    x, y = episodes.support_x.double(), episodes.support_y
+    ours = adapt_in_a_loop(exact, x, y)()
+    for peer in peers:
+        theirs = peer.adapting(plain_network(theta), STEPS, STEP_SIZE)(x, y)
+        apart = max(difference(a, b, theta) for a, b in zip(theirs, ours, strict=True))
+        assert apart <= SAME_MATHEMATICS, f"{peer.name}: off by {apart:.1e} in float64"
+
+
+def check_phis(theta: Params, phis: dict[str, list[Params]]) -> None:
+    """Raises AssertionError, naming the contender whose φ are not ours."""
+    ours = phis[OURS]
+    for name, theirs in phis.items():
+        for episode, phi in enumerate(theirs):
+            for key, value in ours[episode].items():
+                torch.testing.assert_close(
+                    phi[key].detach(), value, **ELEMENT, msg=lambda text, n=name: f"{n}: {text}"
+                )
+        apart = [difference(a, b, theta) for a, b in zip(theirs, ours, strict=True)]
+        middle = statistics.median(apart)
+        assert middle <= WAY_MOVED, f"{name}: {middle:.1e} of the way that the steps went"
+
+
+def check_gradients(gradients: dict[str, Params]) -> None:
+    """Raises AssertionError, naming the contender whose meta-gradient is not ours."""
+    ours = gradients[OURS]
+    for name, theirs in gradients.items():
+        apart = difference(theirs, ours)
+        assert apart <= GRADIENT, f"{name}: the meta-gradient is off by {apart:.1e}"

@@ -1,0 +1,115 @@
+"""The short form for CI: few ratios of the engine to the plain loop, held to committed floors.
+
+    python -m benchmarks.check
+
+Runs under a minute, without the libraries that the full figures compare with. Each ratio is taken
+within rounds that time both ways one after the other, so that what slows the machine slows both;
+the median over the rounds counts. Exits 1 and names each ratio that is below its floor.
+"""
+
+import sys
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks import contest
+from benchmarks.contest import LOOP, OURS, Trained
+from benchmarks.timing import Spread, Work, in_turn, ratios, say
+from models.checkpoint import Checkpoint
+
+FLOORS = Path(__file__).parent / "floors.toml"
+SECONDS = 5.0  # per ratio, of which there are six
+ROUNDS = (5, 25)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floor:
+    """expected: the ratio that was measured when this was written; margin: what it may lose."""
+
+    expected: float
+    margin: float
+
+    @property
+    def least(self) -> float:
+        return self.expected * (1 - self.margin)
+
+
+def read_floors(path: Path = FLOORS) -> dict[str, Floor]:
+    """The floor of every ratio, by its name."""
+    document = tomllib.loads(path.read_text())
+    margin = document["margin"]
+    return {
+        name: Floor(expected=expected, margin=margin)
+        for name, expected in document["ratios"].items()
+    }
+
+
+def adapting_pair(checkpoint: Checkpoint, shot: int, count: int) -> dict[str, Work]:
+    episodes = contest.draw_episodes(count, shot=shot, query=1)
+    x, y = episodes.support_x, episodes.support_y
+    return {
+        OURS: contest.adapt_ours(checkpoint, x, y),
+        LOOP: contest.adapt_in_a_loop(checkpoint, x, y),
+    }
+
+
+def outer_step_pair(checkpoint: Checkpoint) -> dict[str, Work]:
+    episodes = contest.draw_episodes(16, shot=1, query=1)
+    ours, loop = Trained(checkpoint), Trained(checkpoint)
+    return {
+        OURS: lambda: ours.step_ours(episodes),
+        LOOP: lambda: loop.step_in_a_loop(episodes),
+    }
+
+
+def pairs() -> dict[str, Callable[[], dict[str, Work]]]:
+    """What is timed for each ratio, prepared only when its turn comes."""
+    checkpoint = contest.shared_checkpoint(torch.device("cpu"))
+    sizes = [(1, 1), (1, 8), (1, 32), (5, 8)]
+    prepared: dict[str, Callable[[], dict[str, Work]]] = {
+        f"adapting, {shot} shot, E = {count}": lambda shot=shot, count=count: adapting_pair(
+            checkpoint, shot, count
+        )
+        for shot, count in sizes
+    }
+    prepared["outer step, 5 + 5 images, E = 16"] = lambda: outer_step_pair(checkpoint)
+    return prepared
+
+
+def measure() -> dict[str, Spread]:
+    """How many times as long the plain loop takes as the engine, for every ratio."""
+    measured = {}
+    for name, prepare in pairs().items():
+        threads = torch.get_num_threads()
+        times = in_turn(prepare(), threads=[threads], at_most_s=SECONDS, rounds=ROUNDS)
+        measured[name] = ratios(times[LOOP, threads], times[OURS, threads])
+        one = measured[name]
+        say(f"{name}: {one.median:.2f} ({one.low:.2f} to {one.high:.2f}, {one.rounds} rounds)")
+    return measured
+
+
+def complaints(measured: Mapping[str, Spread], floors: Mapping[str, Floor]) -> list[str]:
+    """A line for every ratio below its floor, and for every floor whose ratio was not measured."""
+    lines = []
+    for name, floor in floors.items():
+        if name not in measured:
+            lines.append(f"{name}: not measured, though benchmarks/floors.toml names it")
+        elif measured[name].median < floor.least:
+            got = f"{measured[name].median:.2f} over the plain loop"
+            allowed = f"expected {floor.expected:.2f}, at least {floor.least:.2f}"
+            lines.append(f"{name}: {got}; {allowed}")
+    return lines
+
+
+def main(measuring: Callable[[], Mapping[str, Spread]] = measure) -> int:
+    found = complaints(measuring(), read_floors())
+    for line in found:
+        sys.stdout.write(f"too slow: {line}\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
