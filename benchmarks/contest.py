@@ -15,11 +15,12 @@ from torch import Tensor
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.episodes import Episodes
 from models.heads import Head, initial_head
-from models.inner_loop import Adapted, InnerLoop, Learner, adapt, mean_loss, predict
+from models.inner_loop import Adapted, InnerLoop, Learner
 from models.normalisation import Params
 from models.outer_loop import MetaParams, outer_step
 from models.preprocessing import input_from_picture
-from models.recipes import Stage
+from models.training import at_once
+from tests import plain_maml
 from worker.engine import Failure, Work, adapt_rows
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +28,6 @@ FILE = ROOT / "models" / "checkpoints" / "omniglot-5way-1shot.safetensors"
 DRAWINGS = ROOT / "examples" / "characters"
 WAY, STEPS, STEP_SIZE = 5, 5, 0.02
 OURS, LOOP = "Fewstep", "plain loop"
-CHUNK = Stage.__dataclass_fields__["chunk"].default  # as the recipes of these networks train
 
 
 def shared_checkpoint(device: torch.device = torch.device("cpu")) -> Checkpoint:  # noqa: B008
@@ -89,16 +89,15 @@ def adapt_ours(checkpoint: Checkpoint, x_ES: Tensor, y_ES: Tensor) -> Callable[[
 def adapt_in_a_loop(
     checkpoint: Checkpoint, x_ES: Tensor, y_ES: Tensor
 ) -> Callable[[], list[Params]]:
-    """One episode after the other, by the function of one episode."""
-    recipe = InnerLoop(steps=STEPS, step_size=STEP_SIZE, first_order=True)
+    """One episode after the other through the network's own modules."""
+    recipe = InnerLoop(steps=STEPS, step_size=STEP_SIZE)
     learner, theta = checkpoint.learner, checkpoint.meta.theta
 
     def work() -> list[Params]:
-        with torch.no_grad():
-            return [
-                adapt(learner, theta, x, y, recipe, outputs=WAY).params
-                for x, y in zip(x_ES, y_ES, strict=True)
-            ]
+        return [
+            plain_maml.adapt(learner, theta, x, y, recipe, outputs=WAY)[0]
+            for x, y in zip(x_ES, y_ES, strict=True)
+        ]
 
     return work
 
@@ -118,17 +117,16 @@ class Trained:
     def step_ours(self, episodes: Episodes) -> None:
         """The call that meta-training makes."""
         recipe = InnerLoop(steps=1, step_size=STEP_SIZE)
-        outer_step(self.learner, self.meta, episodes, recipe, self.optimiser, chunk=CHUNK)
+        chunk = at_once(self.learner, episodes)
+        outer_step(self.learner, self.meta, episodes, recipe, self.optimiser, chunk=chunk)
 
     def step_in_a_loop(self, episodes: Episodes) -> None:
-        """One episode after the other, by the functions of one episode."""
+        """One episode after the other through the network's own modules."""
         recipe = InnerLoop(steps=1, step_size=STEP_SIZE)
         self.optimiser.zero_grad(set_to_none=True)
         for e in range(len(episodes)):
-            x, y = episodes.support_x[e], episodes.support_y[e]
-            adapted = adapt(self.learner, self.meta.theta, x, y, recipe, outputs=WAY)
-            scores = predict(self.learner, adapted, episodes.query_x[e])
-            loss = mean_loss("classification", scores, episodes.query_y[e])
+            one = episodes.part(e, e + 1)
+            loss = plain_maml.outer_loss(self.learner, self.meta.theta, one, recipe)
             (loss / len(episodes)).backward()
         self.optimiser.step()
 

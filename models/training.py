@@ -138,6 +138,14 @@ def validate(
     return measured
 
 
+def at_once(learner: Learner, episodes: Episodes) -> int:
+    """How many episodes the device does best at once, as far as its memory is concerned."""
+    support, query = episodes.support_x.shape[1:], episodes.query_x.shape[1:]
+    if episodes.support_x.is_cuda:
+        return len(episodes)
+    return episodes_at_once(learner.network, (support[0] + query[0], *support[1:]))
+
+
 def served_loop(recipe: Recipe) -> InnerLoop:
     """The inner loop as the service will run it by default."""
     loop = recipe.inner_loop
@@ -177,18 +185,10 @@ def _one_step(
         episodes,
         replace(served_loop(recipe), steps=stage.inner_steps, first_order=stage.first_order),
         state.optimiser,
-        chunk=min(stage.chunk, _at_once(learner, episodes)),
+        chunk=min(stage.chunk, at_once(learner, episodes)),
         weights=_weights(stage, within),
         clip=stage.clip,
     )
-
-
-def _at_once(learner: Learner, episodes: Episodes) -> int:
-    """How many episodes the device does best at once, as far as its memory is concerned."""
-    support, query = episodes.support_x.shape[1:], episodes.query_x.shape[1:]
-    if episodes.support_x.is_cuda:
-        return len(episodes)
-    return episodes_at_once(learner.network, (support[0] + query[0], *support[1:]))
 
 
 def _weights(stage: Stage, within: int) -> tuple[float, ...]:

@@ -345,7 +345,7 @@ def _requeue(connection: Connection, lost: Adaptation) -> None:
 def _adaptation(row: Row[Any]) -> Adaptation:
     values = row._mapping
     own = {name: values[name] for name in KNOWN}
-    own["checkpoint"] = _reference(values)
+    own["checkpoint"] = _reference(dict(values))
     own["status"] = Status(own["status"])
     own["classes"] = tuple(own["classes"]) if own["classes"] is not None else None
     return Adaptation(**own)
