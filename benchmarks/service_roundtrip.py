@@ -41,7 +41,6 @@ from worker.engine import adapt_rows
 
 GOAL_MS = 15
 WARM_UP = 10
-SYNCS = 6  # support: file, folder; row queued; φ: file, folder; row succeeded (strace -e fsync)
 
 
 def measure(short: bool) -> Figure:
