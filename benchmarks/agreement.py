@@ -1,9 +1,10 @@
 """Whether all contenders computed the same, which is checked before any of them is timed.
 
 In float32 the sums are ordered differently, and now and then a ReLU whose input is all but zero
-falls on the other side, which moves one episode by some thousandths of its way. So in float32 every
-element must agree to ``ELEMENT``, and the median episode to ``WAY_MOVED`` of the way that the steps
-went. That this is rounding and nothing else is checked in float64, where all agree to 1e-8.
+falls on the other side, which moves a channel of one episode. So in float32 all but ``STRAY`` of
+the elements of an episode must agree to ``ELEMENT``, and the median episode to ``WAY_MOVED`` of the
+way that the steps went. That this is rounding and nothing else is checked in float64, where all
+agree to 1e-8.
 """
 
 import statistics
@@ -25,6 +26,7 @@ from models.checkpoint import Checkpoint
 from models.normalisation import Params
 
 ELEMENT = {"rtol": 1e-3, "atol": 1e-4}
+STRAY = 1e-3
 WAY_MOVED = 1e-3
 GRADIENT = 2e-2
 SAME_MATHEMATICS = 1e-8
@@ -47,14 +49,18 @@ def check_phis(theta: Params, phis: dict[str, list[Params]]) -> None:
     """Raises AssertionError, naming the contender whose φ are not ours."""
     ours = phis[OURS]
     for name, theirs in phis.items():
-        for episode, phi in enumerate(theirs):
-            for key, value in ours[episode].items():
-                torch.testing.assert_close(
-                    phi[key].detach(), value, **ELEMENT, msg=lambda text, n=name: f"{n}: {text}"
-                )
+        for phi, expected in zip(theirs, ours, strict=True):
+            stray = share_apart(phi, expected)
+            assert stray <= STRAY, f"{name}: {stray:.2%} of the elements of an episode differ"
         apart = [difference(a, b, theta) for a, b in zip(theirs, ours, strict=True)]
         middle = statistics.median(apart)
         assert middle <= WAY_MOVED, f"{name}: {middle:.1e} of the way that the steps went"
+
+
+def share_apart(phi: Params, expected: Params) -> float:
+    """The share of elements that are further apart than ``ELEMENT`` allows."""
+    apart = [~torch.isclose(phi[name], value, **ELEMENT) for name, value in expected.items()]
+    return float(torch.cat([part.flatten() for part in apart]).double().mean())
 
 
 def check_gradients(gradients: dict[str, Params]) -> None:
