@@ -27,7 +27,7 @@ from models.normalisation import Params
 
 ELEMENT = {"rtol": 1e-3, "atol": 1e-4}
 STRAY = 1e-3
-WAY_MOVED = 1e-3
+WAY_MOVED = 5e-2
 GRADIENT = 2e-2
 SAME_MATHEMATICS = 1e-8
 
@@ -36,13 +36,14 @@ def check_mathematics(checkpoint: Checkpoint, peers: list[Peer]) -> None:
     """Raises AssertionError, naming the library whose φ in float64 are not the plain loop's."""
     exact = in_float64(checkpoint)
     theta = exact.meta.theta
-    episodes = draw_episodes(4, shot=1, query=1)
-    x, y = episodes.support_x.double(), episodes.support_y
-    ours = adapt_in_a_loop(exact, x, y)()
-    for peer in peers:
-        theirs = peer.adapting(plain_network(theta), STEPS, STEP_SIZE)(x, y)
-        apart = max(difference(a, b, theta) for a, b in zip(theirs, ours, strict=True))
-        assert apart <= SAME_MATHEMATICS, f"{peer.name}: off by {apart:.1e} in float64"
+    for shot in (1, 5):
+        episodes = draw_episodes(4, shot=shot, query=1)
+        x, y = episodes.support_x.double(), episodes.support_y
+        ours = adapt_in_a_loop(exact, x, y)()
+        for peer in peers:
+            theirs = peer.adapting(plain_network(theta), STEPS, STEP_SIZE)(x, y)
+            apart = max(difference(a, b, theta) for a, b in zip(theirs, ours, strict=True))
+            assert apart <= SAME_MATHEMATICS, f"{peer.name}: off by {apart:.1e} in float64"
 
 
 def check_phis(theta: Params, phis: dict[str, list[Params]]) -> None:
