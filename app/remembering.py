@@ -15,6 +15,7 @@ CALLER_S: Final = 1.0  # how long a key that was revoked unheard goes on working
 ADAPTATION_S: Final = 30.0  # and an adaptation whose parameters were lost unheard
 CALLERS: Final = 10_000
 ADAPTATIONS: Final = 100_000  # some 600 bytes each
+CHANGED: Final = 10_000  # more than change while one row is read
 
 Value = TypeVar("Value")
 Stamp = tuple[int, float]
@@ -45,7 +46,10 @@ class Memory:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._hears = False
-        self._news = 0
+        self._news = 0  # counted; what is kept of them is the number of the last that matters
+        self._news_of_keys = 0
+        self._news_of_all = 0
+        self._news_of_phi: dict[str, int] = {}
         self._callers: _Remembered[str | None] = _Remembered(CALLERS, CALLER_S, clock)
         self._phi: _Remembered[Phi] = _Remembered(ADAPTATIONS, ADAPTATION_S, clock)
 
@@ -59,7 +63,7 @@ class Memory:
 
     def keep_caller(self, key_hash: str, found: Lasting[str | None], stamp: Stamp) -> None:
         """Remembers whose a key is, unless there was news since the stamp."""
-        if self._hears and stamp[0] == self._news:
+        if self._hears and stamp[0] >= self._news_of_keys:
             self._callers.keep(key_hash, found, stamp[1])
 
     def phi(self, tenant_id: str, adaptation_id: str) -> str | None:
@@ -69,25 +73,33 @@ class Memory:
 
     def keep_phi(self, adaptation_id: str, found: Lasting[Phi], stamp: Stamp) -> None:
         """Remembers where an adaptation's φ lies, unless there was news since the stamp."""
-        if self._hears and stamp[0] == self._news:
+        newest = max(self._news_of_all, self._news_of_phi.get(adaptation_id, 0))
+        if self._hears and stamp[0] >= newest:
             self._phi.keep(adaptation_id, found, stamp[1])
 
     def forget_keys(self) -> None:
         """A key was created or revoked."""
-        self._news += 1
+        self._news_of_keys = self._next_news()
         self._callers.clear()
 
     def forget_phi(self, adaptation_id: str) -> None:
         """An adaptation changed."""
-        self._news += 1
+        self._news_of_phi.pop(adaptation_id, None)
+        self._news_of_phi[adaptation_id] = self._next_news()
+        if len(self._news_of_phi) > CHANGED:
+            self._news_of_all = self._news_of_phi.pop(next(iter(self._news_of_phi)))
         self._phi.drop(adaptation_id)
 
     def hear(self, *, hears: bool) -> None:
         """Whether all news is heard from now on; what was remembered before may be old."""
-        self._news += 1
+        self._news_of_all = self._news_of_keys = self._next_news()
         self._hears = hears
         self._callers.clear()
         self._phi.clear()
+
+    def _next_news(self) -> int:
+        self._news += 1
+        return self._news
 
 
 class _Remembered(Generic[Value]):

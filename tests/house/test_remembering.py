@@ -1,6 +1,6 @@
 """What a process remembers ends by its own clock, at any news, and where news cannot be heard."""
 
-from app.remembering import ADAPTATION_S, ADAPTATIONS, CALLER_S, Lasting, Memory, Phi
+from app.remembering import ADAPTATION_S, ADAPTATIONS, CALLER_S, CHANGED, Lasting, Memory, Phi
 
 MINE = Phi(tenant_id="mine", digest="d" * 64)
 
@@ -63,6 +63,28 @@ def test_what_was_read_before_news_came_is_not_remembered_after_it() -> None:
 
     assert memory.caller("") is None
     assert memory.phi("mine", "ad_1") is None
+
+
+def test_news_of_others_keeps_nothing_from_being_remembered() -> None:
+    memory = hearing(Clock())
+    stamp = memory.stamp()
+    for number in range(5):
+        memory.forget_phi(f"ad_{number}")
+    memory.keep_caller("k", Lasting(value="mine"), stamp)
+    memory.keep_phi("ad_9", Lasting(value=MINE), stamp)
+
+    assert memory.caller("k") == ("mine",)
+    assert memory.phi("mine", "ad_9") == MINE.digest
+
+
+def test_more_news_than_is_kept_counts_as_news_of_all() -> None:
+    memory = hearing(Clock())
+    stamp = memory.stamp()
+    for number in range(CHANGED + 1):
+        memory.forget_phi(f"ad_{number}")
+    memory.keep_phi("ad_0", Lasting(value=MINE), stamp)
+
+    assert memory.phi("mine", "ad_0") is None
 
 
 def test_without_news_nothing_is_remembered_and_what_was_is_forgotten() -> None:
