@@ -17,22 +17,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.func import vmap
 
 from models.adapted_file import STATISTICS, load_flat
 from models.checkpoint import Checkpoint
 from models.heads import BIAS, WEIGHT, apply_head
 from models.networks import build_network, shape_of_features
 from models.normalisation import EpisodeNorm, Params, forward
+from models.stacked import Stackable, forward_stacked
 
 OF_THE_OBJECTS = 1024  # measured: what a kept model takes beside its numbers, its class names apart
 OF_A_NAME = 96
 
-# One stacked call costs 360 µs whatever it holds, a model by itself 107 µs (mlp 40-40, busy core).
-# Stacking copies φ, and a convolution whose weights differ by row gains nothing (conv4, 64 filters,
-# stacked against one after the other: 3.8 and 2.9 ms for 4 models, 19 and 11 ms for 16).
-STACKED_FROM = 4
-STACKED_PHI_VALUES = 2**14
+# One core, different models: 10 mlp 40-40 stacked take 0.12 ms, one after the other 1.2 ms; 4 conv4
+# of 64 filters 1.8 and 7.8 ms. More of those in one call fall out of the cache: 16 take 18 ms.
+STACKED_VALUES = 2**19
+# A network that only vmap can stack costs 0.4 ms a call (mlp), and its convolutions gain nothing.
+OTHERS_FROM, OTHERS_PHI_VALUES = 4, 2**14
 
 SHARED_PARTS = ("task", "network", "head", "normalisation", "input", "outputs")
 
@@ -53,14 +53,15 @@ class Architecture:
 
     shapes and lengths: of every tensor, in the buffer's order; statistics: the names of those that
     normalise, and of the layer's that each belongs to;
-    description: as in the adapted model's file, but for the classes; free: sets of modules that
-    nobody uses now.
+    description: as in the adapted model's file, but for the classes; is_stackable: whether the
+    network knows its forward over stacked models; free: sets of modules that nobody uses now.
     """
 
     description: dict[str, Any]
     shapes: dict[str, tuple[int, ...]]
     lengths: list[int]
     statistics: dict[str, str]
+    is_stackable: bool
     free: list[Modules] = field(default_factory=list)
 
     def named(self, flat: Tensor) -> Params:
@@ -82,13 +83,23 @@ class Architecture:
         features, _ = forward(modules.network, None, x, statistics)
         return apply_head(named, features)
 
+    def outputs_stacked(
+        self, modules: Modules, models: "Sequence[ServedModel]", x: Tensor
+    ) -> Tensor:
+        """(K, 1, …) inputs of K models -> (K, outputs)."""
+        named = self.named(torch.stack([model.flat for model in models]))
+        statistics = {layer: named[name] for name, layer in self.statistics.items()}
+        body = {name: named[name] for _, _, name in modules.slots}
+        features, _ = forward_stacked(modules.network, body, x, statistics)
+        return apply_head(named, features)[:, 0]
+
     @contextmanager
     def borrowed(self) -> Iterator[Modules]:
         """A set of modules that nobody else uses in the block."""
         try:
             modules = self.free.pop()  # atomic, as the append is
         except IndexError:
-            modules = _modules(self)
+            modules = _modules(self.description["network"])
         yield modules
         self.free.append(modules)
 
@@ -124,23 +135,27 @@ class ServedModel:
 
 
 def predict_stacked(models: Sequence[ServedModel], x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The outputs (K, outputs) of K models of one architecture, x (K, …) one input for each, in
-    one call.
+    """The outputs (K, outputs) of K models of one architecture, x (K, …) one input for each, in as
+    few calls as their size allows.
     """
     kind = models[0].architecture
-
-    def alone(named: Params, one: Tensor) -> Tensor:
-        return kind.outputs(modules, named, one[None])[0]
-
+    at_once = max(1, STACKED_VALUES // models[0].flat.numel())
+    inputs = torch.from_numpy(x)[:, None]
     with torch.inference_mode(), kind.borrowed() as modules:
-        flat = torch.stack([model.flat for model in models])
-        outputs = vmap(alone)(kind.named(flat), torch.from_numpy(x))
-    return np.asarray(outputs.numpy(), dtype=np.float32)
+        parts = [
+            kind.outputs_stacked(modules, models[i : i + at_once], inputs[i : i + at_once])
+            for i in range(0, len(models), at_once)
+        ]
+        return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
 
 
 def is_worth_stacking(models: Sequence[ServedModel], different: int) -> bool:
-    """Whether one call is faster than one for each different model of them."""
-    return different >= STACKED_FROM and models[0].flat.numel() <= STACKED_PHI_VALUES
+    """Whether stacking is faster than one forward for each different model of them."""
+    if len(models) > 2 * different:
+        return False
+    if models[0].architecture.is_stackable:
+        return different > 1
+    return different >= OTHERS_FROM and models[0].flat.numel() <= OTHERS_PHI_VALUES
 
 
 def load_served(data: bytes) -> ServedModel:
@@ -205,21 +220,22 @@ def _architecture(shapes: dict[str, tuple[int, ...]], about: dict[str, Any]) -> 
     found = _known.get(key)
     if found is None:
         statistics = {name for name in shapes if name.startswith(STATISTICS)}
-        found = Architecture(
+        modules = _modules(description["network"])
+        _check_names(modules, shapes.keys() - statistics)
+        found = _known[key] = Architecture(
             description=description,
             shapes=shapes,
             lengths=[math.prod(shape) for shape in shapes.values()],
             statistics={name: name.removeprefix(STATISTICS) for name in statistics},
+            is_stackable=isinstance(modules.network, Stackable),
+            free=[modules],
         )
-        with found.borrowed() as modules:
-            _check_names(modules, shapes.keys() - statistics)
-        _known[key] = found
     return found
 
 
-def _modules(kind: Architecture) -> Modules:
-    config = {key: value for key, value in kind.description["network"].items() if key != "name"}
-    network = build_network(kind.description["network"]["name"], config).requires_grad_(False)
+def _modules(about: dict[str, Any]) -> Modules:
+    config = {key: value for key, value in about.items() if key != "name"}
+    network = build_network(about["name"], config).requires_grad_(False)
     placed = (
         (path, module, key)
         for path, module in network.named_modules()

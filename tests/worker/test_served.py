@@ -16,8 +16,9 @@ from app.predictions import softmax
 from models.adapted_file import dump_adapted
 from models.checkpoint import Checkpoint
 from models.inner_loop import Adapted
+from models.networks import NETWORKS
 from models.normalisation import forward
-from models.served import ServedModel, load_served, predict_stacked, serve_theta
+from models.served import ServedModel, load_served, predict_stacked, serve_theta, stand_in
 from tests.worker.orders import drawings
 from worker.engine import Work, adapt_rows
 
@@ -103,6 +104,45 @@ def test_models_stacked_predict_what_each_does_alone(
         x = x.astype(np.float32)
         alone = [model.predict(one[None])[0] for model, one in zip(models, x, strict=True)]
         np.testing.assert_allclose(predict_stacked(models, x), np.stack(alone), 1e-5, 1e-5)
+
+
+class Odd(torch.nn.Module):
+    """A network of somebody else, which does not know its forward over stacked models."""
+
+    def __init__(self, *, inputs: int) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(inputs, 7)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.linear(x))
+
+
+def test_models_of_a_network_that_only_vmap_stacks_predict_what_numpy_does(
+    monkeypatch: pytest.MonkeyPatch, sinusoid: Checkpoint
+) -> None:
+    monkeypatch.setitem(NETWORKS, "odd", Odd)  # type: ignore[arg-type]
+    odd = replace(
+        sinusoid,
+        network="odd",
+        network_config={"inputs": 1},
+        learner=replace(sinusoid.learner, network=Odd(inputs=1)),
+        meta=replace(sinusoid.meta, theta=dict(Odd(inputs=1).named_parameters())),
+    )
+    first = stand_in(odd, outputs=1)
+    random = np.random.default_rng(2)
+    flats = random.normal(size=(6, len(first.flat))).astype(np.float32)
+    models = [replace(first, flat=torch.from_numpy(flat)) for flat in flats]
+    x = random.uniform(-5, 5, (6, 1)).astype(np.float32)
+
+    outputs = predict_stacked(models, x)
+
+    for model, one, output in zip(models, x, outputs, strict=True):
+        named = {
+            n: t.numpy().astype(float) for n, t in model.architecture.named(model.flat).items()
+        }
+        hidden = np.tanh(named["linear.weight"] @ one + named["linear.bias"])
+        exact = named["head.weight"] @ hidden + named["head.bias"]
+        np.testing.assert_allclose(output, exact, 1e-5, 1e-5)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
