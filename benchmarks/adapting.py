@@ -27,6 +27,7 @@ from benchmarks.peers.network import plain_network
 from benchmarks.timing import Times, Work, best_threads, in_turn, ratios, say, thread_counts
 from models.checkpoint import Checkpoint
 from models.episodes import Episodes
+from worker.memory import keep_freed_memory
 
 MODULE = "benchmarks.adapting"
 EPISODES, SHOTS = (1, 8, 32, 128, 256), (1, 5)
@@ -254,6 +255,7 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="small sizes and few rounds")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     chosen = parser.parse_args()
+    keep_freed_memory()  # as a worker does; all contenders have it
     command = f".venv-peers/bin/python -m {MODULE}"
     if chosen.device == "cuda":
         print_figures(on_gpu(f"{command} --device cuda"))

@@ -23,6 +23,7 @@ from benchmarks.peers.network import plain_network
 from benchmarks.timing import Work, in_turn, ratios, say
 from models.checkpoint import Checkpoint
 from models.normalisation import Params
+from worker.memory import keep_freed_memory
 
 MODULE = "benchmarks.outer_steps"
 QUERIES = (1, 15)  # per class: 5 + 5 and 5 + 75 images
@@ -102,6 +103,7 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="few episodes and rounds")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     chosen = parser.parse_args()
+    keep_freed_memory()  # as a worker does; all contenders have it
     command = f".venv-peers/bin/python -m {MODULE}"
     if chosen.device == "cuda":
         command += " --device cuda"

@@ -14,7 +14,9 @@ from torch.nn import functional as F
 
 from models.heads import BIAS, WEIGHT, Head, apply_head, start_head
 from models.normalisation import EpisodeNorm, Params, Prior, Statistics, forward
-from models.stacked import as_matrices, forward_stacked
+from models.patches import as_matrices
+from models.stacked import forward_stacked, is_stackable
+from models.tape import Tape
 
 TaskKind = Literal["classification", "regression"]
 Normalisation = Literal["support", "batch"]
@@ -108,7 +110,10 @@ def walk(
     losses_at = _losses_of(learner, phi, x, y, recipe.adapts)
     for step in range(recipe.steps):
         moved = {name: phi[name] for name in moving}
-        point, gradient = _gradient(losses_at, phi, moved, meta=meta, first=recipe.first_order)
+        if _is_written(learner, recipe, meta=meta):
+            point, gradient = _written_gradient(learner, phi, x, y)
+        else:
+            point, gradient = _gradient(losses_at, phi, moved, meta=meta, first=recipe.first_order)
         yield point
         phi = phi | _inner_step(moved, gradient, recipe, step)
     losses, statistics = losses_at({name: phi[name] for name in moving})
@@ -162,6 +167,20 @@ def mean_losses(task: TaskKind, outputs: Tensor, y: Tensor) -> Tensor:
     return each.view(y.shape).mean(dim=1)
 
 
+def mean_losses_back(task: TaskKind, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean losses (E,), and the gradient of each in its outputs (E, B, N)."""
+    if task == "regression":
+        apart = outputs - y
+        each = apart.shape[1] * apart.shape[2]
+        return apart.square().flatten(1).mean(dim=1), apart * (2 / each)
+    logarithms = outputs.log_softmax(dim=-1)
+    picked = y[..., None]
+    losses = -logarithms.gather(-1, picked)[..., 0].mean(dim=1)
+    for_outputs = logarithms.exp_()
+    for_outputs.scatter_add_(-1, picked, for_outputs.new_full((1, 1, 1), -1.0).expand(picked.shape))
+    return losses, for_outputs.div_(y.shape[1])
+
+
 def _start(learner: Learner, theta: Params, x: Tensor, y: Tensor, outputs: int) -> Params:
     """θ for every episode, views of the one, and the head's start."""
     body = {name: _shared(value, len(x)) for name, value in _body(theta).items()}
@@ -194,6 +213,25 @@ def _losses_of(learner: Learner, phi: Params, x: Tensor, y: Tensor, adapts: Adap
 def _on_support(learner: Learner, body: Params, x: Tensor) -> tuple[Tensor, Statistics]:
     prior = learner.prior if learner.normalisation == "support" else None
     return forward_stacked(learner.network, body, x, prior=prior)
+
+
+def _is_written(learner: Learner, recipe: InnerLoop, *, meta: bool) -> bool:
+    """Whether the gradient is wanted for itself, of a network that is a row of layers."""
+    return not meta and recipe.adapts != "head" and is_stackable(learner.network)
+
+
+def _written_gradient(learner: Learner, phi: Params, x: Tensor, y: Tensor) -> tuple[Point, Params]:
+    """The same as ``_gradient`` without a graph."""
+    assert is_stackable(learner.network)
+    prior = learner.prior if learner.normalisation == "support" else None
+    with torch.no_grad():
+        tape = Tape(params=_body(phi), prior=prior)
+        features = learner.network.stacked(tape, x)
+        outputs = apply_head(phi, features)
+        losses, for_outputs = mean_losses_back(learner.task, outputs, y)
+        tape.rewind(torch.bmm(for_outputs, phi[WEIGHT]))
+        head = {WEIGHT: torch.bmm(for_outputs.mT, features), BIAS: for_outputs.sum(dim=1)}
+    return Point(phi, tape.used, losses), tape.gradients | head
 
 
 def _gradient(

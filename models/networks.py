@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.normalisation import EpisodeNorm, Params, Statistics, forward, name_layers
-from models.stacked import StackedNorm, convolve, halve, linear
+from models.stacked import Layers
 
 
 class ConvBlock(nn.Module):
@@ -39,13 +39,11 @@ class ConvBlock(nn.Module):
         activation = F.relu(self.norm(self.conv(x)))
         return F.max_pool2d(activation, 2) if self.pooled else activation
 
-    def stacked(self, params: Params, path: str, x: Tensor, norm: StackedNorm) -> Tensor:
+    def stacked(self, layers: Layers, path: str, x: Tensor) -> Tensor:
         """(E, B, H, W, C) -> the same of the halved pictures."""
-        maps = convolve(x, params[f"{path}.conv.weight"], self.conv.stride[0])
-        if self.conv.bias is not None:
-            maps = maps + params[f"{path}.conv.bias"][:, None, None, None]
-        maps = norm.relu(maps, params[f"{path}.norm.bias"], f"{path}.norm", self.norm.eps)
-        return halve(maps) if self.pooled else maps
+        stride, eps = self.conv.stride[0], self.norm.eps
+        maps = layers.conv_norm_relu(x, path, stride=stride, eps=eps)
+        return layers.halve(maps) if self.pooled else maps
 
 
 class Conv4(nn.Module):
@@ -67,12 +65,12 @@ class Conv4(nn.Module):
         maps: Tensor = self.blocks(x)
         return maps.flatten(1) if self.flatten else maps.mean(dim=(2, 3))
 
-    def stacked(self, params: Params, x: Tensor, norm: StackedNorm) -> Tensor:
+    def stacked(self, layers: Layers, x: Tensor) -> Tensor:
         """(E, B, C, H, W) -> (E, B, D)."""
-        maps = x.permute(0, 1, 3, 4, 2)
+        maps = layers.channels_last(x)
         for index, block in enumerate(self.blocks):
-            maps = block.stacked(params, f"blocks.{index}", maps, norm)  # type: ignore[operator]
-        return maps.permute(0, 1, 4, 2, 3).flatten(2) if self.flatten else maps.mean(dim=(2, 3))
+            maps = block.stacked(layers, f"blocks.{index}", maps)  # type: ignore[operator]
+        return layers.flatten(maps) if self.flatten else layers.mean(maps)
 
     def values_per_input(self, shape: tuple[int, ...]) -> int:
         """The patches of every convolution."""
@@ -107,17 +105,15 @@ class MLP(nn.Module):
             activation = F.relu(norm(layer(activation)))
         return activation
 
-    def stacked(self, params: Params, x: Tensor, norm: StackedNorm) -> Tensor:
+    def stacked(self, layers: Layers, x: Tensor) -> Tensor:
         """(E, B, …) -> (E, B, hidden[-1])."""
         activation = x.flatten(2)
-        for index, layer in enumerate(self.norms):
-            weight, bias = f"linears.{index}.weight", params.get(f"linears.{index}.bias")
-            activation = linear(activation, params[weight], bias)
-            path = f"norms.{index}"
-            if isinstance(layer, EpisodeNorm):
-                activation = norm.relu(activation, params[f"{path}.bias"], path, layer.eps)
+        for index, norm in enumerate(self.norms):
+            activation = layers.linear(activation, f"linears.{index}")
+            if isinstance(norm, EpisodeNorm):
+                activation = layers.norm_relu(activation, f"norms.{index}", eps=norm.eps)
             else:
-                activation = activation.relu()
+                activation = layers.relu(activation)
         return activation
 
     def values_per_input(self, shape: tuple[int, ...]) -> int:

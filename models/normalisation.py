@@ -90,9 +90,10 @@ def pooled(
     mean: Tensor, var: Tensor, prior_mean: Tensor, prior_var: Tensor, share: float
 ) -> tuple[Tensor, Tensor]:
     """Mean and variance of two samples put together, the first of them with this share."""
-    pooled = share * mean + (1 - share) * prior_mean
-    within = share * var + (1 - share) * prior_var
-    return pooled, within + share * (1 - share) * (mean - prior_mean).square()
+    gap = mean - prior_mean
+    within = torch.lerp(prior_var, var, share)
+    spread = torch.addcmul(within, gap, gap, value=share * (1 - share))
+    return torch.lerp(prior_mean, mean, share), spread
 
 
 def name_layers(network: nn.Module) -> nn.Module:

@@ -23,7 +23,7 @@ from models.checkpoint import Checkpoint
 from models.heads import BIAS, WEIGHT, apply_head
 from models.networks import build_network, shape_of_features
 from models.normalisation import EpisodeNorm, Params, forward
-from models.stacked import Stackable, forward_stacked
+from models.stacked import forward_stacked, is_stackable
 
 OF_THE_OBJECTS = 1024  # measured: what a kept model takes beside its numbers, its class names apart
 OF_A_NAME = 96
@@ -227,7 +227,7 @@ def _architecture(shapes: dict[str, tuple[int, ...]], about: dict[str, Any]) -> 
             shapes=shapes,
             lengths=[math.prod(shape) for shape in shapes.values()],
             statistics={name: name.removeprefix(STATISTICS) for name in statistics},
-            is_stackable=isinstance(modules.network, Stackable),
+            is_stackable=is_stackable(modules.network),
             free=[modules],
         )
     return found

@@ -15,6 +15,7 @@ from app.backends import Backends, open_backends
 from app.settings import Settings
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.outer_loop import MetaParams
+from worker.memory import keep_freed_memory
 
 HOT_CHECKPOINTS = 8
 
@@ -35,6 +36,7 @@ class Desk:
 
 def open_desk(settings: Settings) -> Desk:
     """A desk on the device that the settings ask for."""
+    keep_freed_memory()
     device = choose_device(settings.device)
     torch.set_num_threads(settings.torch_threads or torch.get_num_threads())
     host = socket.gethostname()

@@ -105,7 +105,9 @@ def _stacked(
             _recipe(checkpoint.recipe, rows, steps, device),
             outputs=outputs,
         )
-    return [_judged(episode_of(adapted, index)) for index in range(len(rows))]
+    finite = _are_finite(adapted).tolist()
+    apart = [episode_of(adapted, index) for index in range(len(rows))]
+    return [one if good else _diverged(one) for one, good in zip(apart, finite, strict=True)]
 
 
 def _recipe(
@@ -115,10 +117,14 @@ def _recipe(
     return replace(default, steps=steps, step_size=torch.tensor(sizes, device=device))
 
 
-def _judged(adapted: Adapted) -> Adapted | Failure:
+def _are_finite(adapted: Adapted) -> Tensor:
+    """(E,) whether all numbers of an episode are: nought times any other number is not nought."""
     tensors = (adapted.losses, *adapted.params.values(), *adapted.statistics.values())
-    if all(bool(tensor.isfinite().all()) for tensor in tensors):
-        return adapted
+    noughts = [tensor.flatten(1).mul(0).sum(dim=1) for tensor in tensors]
+    return torch.stack(noughts).sum(dim=0) == 0
+
+
+def _diverged(adapted: Adapted) -> Failure:
     steps = int(adapted.losses.isfinite().sum())
     detail = f"the loss or a parameter was no longer finite after {max(steps - 1, 0)} steps"
     return Failure(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import models.stacked
+import models.patches
 from models.episodes import Episodes
 from models.heads import Head, initial_head
 from models.inner_loop import (
@@ -20,9 +20,11 @@ from models.inner_loop import (
     predict_episodes,
 )
 from models.networks import build_network
+from models.nodes import ConvNormRelu, NormRelu
 from models.normalisation import EpisodeNorm, Params, Prior, forward, name_layers
 from models.outer_loop import MetaParams, outer_loss
-from models.stacked import Stackable, convolve, episodes_at_once, halve
+from models.patches import convolve
+from models.stacked import Layers, episodes_at_once, is_stackable
 from tests import plain_maml
 
 CONV4 = {"channels": 2, "filters": 6, "pooled": False, "flatten": False}
@@ -113,7 +115,7 @@ def test_the_meta_gradient_equals_that_of_a_plain_loop(
     normalisation: Any,
     large: int,
 ) -> None:
-    monkeypatch.setattr(models.stacked, "LARGE", large)
+    monkeypatch.setattr(models.patches, "LARGE", large)
     learner, theta = learner_of(name, config, Head(kind=kind, outputs=3, scale=0.1), prior=True)
     learner = replace(learner, normalisation=normalisation)
     drawn, recipe = some_episodes(3), InnerLoop(steps=2, step_size=0.1)
@@ -181,7 +183,7 @@ def test_a_stacked_convolution_is_torchs_for_every_episode(
     layout: torch.memory_format,
     large: int,
 ) -> None:
-    monkeypatch.setattr(models.stacked, "LARGE", large)  # episode by episode, or all at once
+    monkeypatch.setattr(models.patches, "LARGE", large)  # episode by episode, or all at once
     x = torch.randn(3, 2, *size, 4, dtype=torch.float64, generator=generator(1))
     weight = torch.randn(3, 5, 4, 3, 3, dtype=torch.float64, generator=generator(2))
     weight = torch.stack([one.contiguous(memory_format=layout) for one in weight])
@@ -196,7 +198,7 @@ def test_a_stacked_convolution_is_torchs_for_every_episode(
 def test_stacked_pooling_is_torchs_for_every_episode() -> None:
     x = torch.randn(3, 2, 7, 6, 4, generator=generator(1))
 
-    pooled = halve(x)
+    pooled = Layers(params={}).halve(x)
 
     for e in range(3):
         expected = F.max_pool2d(x[e].permute(0, 3, 1, 2), 2)
@@ -218,18 +220,39 @@ def test_a_stacked_convolution_is_twice_differentiable(stride: int) -> None:
 
 @pytest.mark.parametrize("share", [1.0, 0.3])
 def test_the_written_gradient_of_the_normalisation_is_that_of_differences(share: float) -> None:
-    from models.stacked import _NormRelu
-
-    rows = torch.randn(2, 7, 3, dtype=torch.float64, generator=generator(1)).requires_grad_()
-    bias = torch.randn(2, 3, dtype=torch.float64, generator=generator(2)).requires_grad_()
-    mean = torch.randn(3, dtype=torch.float64, generator=generator(3))
-    var = torch.rand(3, dtype=torch.float64, generator=generator(4))
+    rows, bias, mean, var = drawn_tensors((2, 7, 3), (2, 3), (3,), (3,))
 
     def outputs(rows: Tensor, bias: Tensor) -> Any:
-        return _NormRelu.apply(rows, bias, mean, var, share, 1e-3)
+        return NormRelu.apply(rows, bias, mean, var.square(), share, 1e-3)
 
-    assert torch.autograd.gradcheck(outputs, (rows, bias))
-    assert torch.autograd.gradgradcheck(outputs, (rows, bias))
+    tensors = (rows.requires_grad_(), bias.requires_grad_())
+    assert torch.autograd.gradcheck(outputs, tensors)
+    assert torch.autograd.gradgradcheck(outputs, tensors)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("large", [0, 10**9])
+def test_the_written_gradient_of_a_block_is_that_of_differences(
+    monkeypatch: pytest.MonkeyPatch, share: float, stride: int, large: int
+) -> None:
+    monkeypatch.setattr(models.patches, "LARGE", large)
+    shapes = ((2, 2, 4, 3, 2), (2, 3, 2, 3, 3), (2, 3), (3,), (3,))
+    x, weight, bias, mean, var = drawn_tensors(*shapes)
+
+    def outputs(x: Tensor, weight: Tensor, bias: Tensor) -> Any:
+        return ConvNormRelu.apply(x, weight, bias, mean, var.square(), share, 1e-3, stride)
+
+    tensors = (x.requires_grad_(), weight.requires_grad_(), bias.requires_grad_())
+    assert torch.autograd.gradcheck(outputs, tensors)
+    assert torch.autograd.gradgradcheck(outputs, tensors)
+
+
+def drawn_tensors(*shapes: tuple[int, ...]) -> list[Tensor]:
+    return [
+        torch.randn(*shape, dtype=torch.float64, generator=generator(seed))
+        for seed, shape in enumerate(shapes)
+    ]
 
 
 def test_more_small_support_sets_than_large_ones_go_into_one_call() -> None:
@@ -250,5 +273,5 @@ def test_more_small_support_sets_than_large_ones_go_into_one_call() -> None:
 
 def test_networks_of_ours_say_how_they_stack() -> None:
     for name, config in NETWORKS:
-        assert isinstance(build_network(name, config), Stackable)
-    assert not isinstance(Gestures(), Stackable)
+        assert is_stackable(build_network(name, config))
+    assert not is_stackable(Gestures())
