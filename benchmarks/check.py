@@ -21,6 +21,7 @@ from benchmarks import contest
 from benchmarks.contest import LOOP, OURS, Trained
 from benchmarks.timing import Spread, Work, in_turn, ratios, say
 from models.checkpoint import Checkpoint
+from worker.memory import keep_freed_memory
 
 FLOORS = Path(__file__).parent / "floors.toml"
 SECONDS = 5.0  # per ratio, of which there are five
@@ -106,6 +107,7 @@ def complaints(measured: Mapping[str, Spread], floors: Mapping[str, Floor]) -> l
 
 
 def main(measuring: Callable[[], Mapping[str, Spread]] = measure) -> int:
+    keep_freed_memory()
     found = complaints(measuring(), read_floors())
     for line in found:
         sys.stdout.write(f"too slow: {line}\n")

@@ -96,7 +96,8 @@ def adapt_episodes(
     """
     points = list(walk(learner, theta, x, y, recipe, outputs=outputs))
     losses = torch.stack([point.losses for point in points], dim=1)
-    return Adapted(params=points[-1].params, statistics=points[-1].statistics, losses=losses)
+    phi = {name: value.contiguous() for name, value in points[-1].params.items()}
+    return Adapted(params=phi, statistics=points[-1].statistics, losses=losses)
 
 
 def walk(

@@ -66,7 +66,9 @@ def run_training(
 
     from models.recipes import read_recipe
     from models.training import build_learner, validate
+    from worker.memory import keep_freed_memory
 
+    keep_freed_memory()
     torch.set_num_threads(threads or torch.get_num_threads())
     chosen = _named(read_recipe(Path(recipe) if recipe.endswith(".toml") else recipe), name)
     distribution = open_data(chosen.distribution, data)

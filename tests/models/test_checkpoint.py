@@ -121,6 +121,8 @@ def test_a_saved_phi_predicts_the_same_bits() -> None:
         "network": {"name": "conv4", **CONFIG},
         "head": {"kind": "prototype"},
         "normalisation": "support",
+        "input": checkpoint.input,
+        "classes": ["a", "b", "c"],
         "outputs": 3,
     }
 
