@@ -201,6 +201,7 @@ def _serve_http(settings: Settings, listening: socket.socket) -> None:
     _give_large_blocks_back()
     config = uvicorn.Config(
         create_app(settings),
+        http="h11",  # the parser whose limits and refusals are tested, whatever else is installed
         log_config=None,
         log_level="warning",
         access_log=False,
