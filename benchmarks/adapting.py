@@ -221,7 +221,7 @@ def on_cpu(command: str, *, short: bool) -> list[Figure]:
         for count in EPISODES[:3] if short else EPISODES:
             say(f"adapting: {shot} shot, E = {count}")
             taking_part = peers if count in PEERS_AT else []
-            seconds = 6.0 if short else 60.0
+            seconds = 6.0 if short else 30.0
             cases.append(measure(checkpoint, shot, count, taking_part, seconds=seconds))
     return [
         against_peers(cases, command, goal=GOAL_PEERS, device="CPU"),

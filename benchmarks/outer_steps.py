@@ -115,7 +115,7 @@ def main() -> int:
     cases = {}
     for query in QUERIES:
         say(f"outer step: {count} episodes, 5 + {WAY * query} images")
-        seconds = 6.0 if chosen.short else 90.0
+        seconds = 6.0 if chosen.short else 45.0
         cases[query] = measure(checkpoint, query, count, installed_peers(), seconds=seconds)
     print_figures([figure_of(cases, command, chosen.device)])
     return 0
