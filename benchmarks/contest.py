@@ -15,7 +15,7 @@ from torch import Tensor
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.episodes import Episodes
 from models.heads import Head, initial_head
-from models.inner_loop import Adapted, InnerLoop, Learner
+from models.inner_loop import Adapted, InnerLoop, Learner, adapt_episodes, episode_of
 from models.normalisation import Params
 from models.outer_loop import MetaParams, outer_step
 from models.preprocessing import input_from_picture
@@ -84,6 +84,15 @@ def adapt_ours(checkpoint: Checkpoint, x_ES: Tensor, y_ES: Tensor) -> Callable[[
         return [_params(one) for one in done]
 
     return work
+
+
+def adapt_stacked(checkpoint: Checkpoint, x_ES: Tensor, y_ES: Tensor) -> list[Params]:
+    """The engine's φ in the precision of θ, without the worker around it."""
+    recipe = InnerLoop(steps=STEPS, step_size=STEP_SIZE)
+    learner, theta = checkpoint.learner, checkpoint.meta.theta
+    with torch.no_grad():
+        adapted = adapt_episodes(learner, theta, x_ES, y_ES, recipe, outputs=WAY)
+    return [episode_of(adapted, e).params for e in range(len(x_ES))]
 
 
 def adapt_in_a_loop(
