@@ -21,7 +21,7 @@ from models.tape import Tape
 TaskKind = Literal["classification", "regression"]
 Normalisation = Literal["support", "batch"]
 Adapts = Literal["all", "weights", "head"]
-_Losses = Callable[[Params], tuple[Tensor, Statistics]]
+_Losses = Callable[[Params, bool], tuple[Tensor, Statistics]]  # whether differentiated twice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +117,7 @@ def walk(
             point, gradient = _gradient(losses_at, phi, moved, meta=meta, first=recipe.first_order)
         yield point
         phi = phi | _inner_step(moved, gradient, recipe, step)
-    losses, statistics = losses_at({name: phi[name] for name in moving})
+    losses, statistics = losses_at({name: phi[name] for name in moving}, False)
     yield Point(phi, statistics, losses)
 
 
@@ -201,19 +201,24 @@ def _losses_of(learner: Learner, phi: Params, x: Tensor, y: Tensor, adapts: Adap
     """From the parameters that move to the support losses and the statistics there."""
     if adapts == "head":  # the features stay, so they are computed once
         features, statistics = _on_support(learner, _body(phi), x)
-        return lambda head: (mean_losses(learner.task, apply_head(head, features), y), statistics)
+        return lambda head, _: (
+            mean_losses(learner.task, apply_head(head, features), y),
+            statistics,
+        )
 
-    def losses_at(moved: Params) -> tuple[Tensor, Statistics]:
+    def losses_at(moved: Params, twice: bool) -> tuple[Tensor, Statistics]:
         at = phi | moved
-        features, statistics = _on_support(learner, _body(at), x)
+        features, statistics = _on_support(learner, _body(at), x, twice=twice)
         return mean_losses(learner.task, apply_head(at, features), y), statistics
 
     return losses_at
 
 
-def _on_support(learner: Learner, body: Params, x: Tensor) -> tuple[Tensor, Statistics]:
+def _on_support(
+    learner: Learner, body: Params, x: Tensor, *, twice: bool = False
+) -> tuple[Tensor, Statistics]:
     prior = learner.prior if learner.normalisation == "support" else None
-    return forward_stacked(learner.network, body, x, prior=prior)
+    return forward_stacked(learner.network, body, x, prior=prior, twice=twice)
 
 
 def _is_written(learner: Learner, recipe: InnerLoop, *, meta: bool) -> bool:
@@ -244,7 +249,7 @@ def _gradient(
     """
     with torch.enable_grad():
         at = {name: _variable(value) for name, value in moved.items()}
-        losses, statistics = losses_at(at)
+        losses, statistics = losses_at(at, meta and not first)
         gradients = torch.autograd.grad(
             losses.sum(),
             list(at.values()),

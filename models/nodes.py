@@ -165,7 +165,7 @@ class ConvNormRelu(Function):
             def again(weight: Tensor, bias: Tensor, x: Tensor = x) -> tuple[Tensor, ...]:
                 maps = convolve(x, weight, ctx.stride)
                 known = Known(mean_0, var_0, ctx.share)
-                z, mean, var = _differentiable(maps.flatten(1, 3), bias, known, ctx.eps)
+                z, mean, var = twice_differentiable(maps.flatten(1, 3), bias, known, ctx.eps)
                 return z.view(maps.shape), mean, var
 
             inputs = (weight, bias, x) if to_x else (weight, bias)
@@ -205,7 +205,7 @@ class NormRelu(Function):
         if torch.is_grad_enabled():
 
             def again(rows: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
-                return _differentiable(rows, bias, Known(mean_0, var_0, ctx.share), ctx.eps)
+                return twice_differentiable(rows, bias, Known(mean_0, var_0, ctx.share), ctx.eps)
 
             return *_graph_of(again, (rows, bias), (for_z, for_mean, for_var)), *(None,) * 4
         saved = Normalised(*norm, ctx.share)  # type: ignore[call-arg]
@@ -213,7 +213,7 @@ class NormRelu(Function):
         return *normalised_back(saved, for_z, for_mean, for_var), *(None,) * 4
 
 
-def _differentiable(
+def twice_differentiable(
     rows: Tensor, bias: Tensor, known: Known, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """``normalise_`` as torch's own operations, whose gradients have gradients."""

@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn import functional as F
 
-from models.nodes import ConvNormRelu, Known, NormRelu, convolve_rows, normalise_
+from models.nodes import (
+    ConvNormRelu,
+    Known,
+    NormRelu,
+    convolve_rows,
+    normalise_,
+    twice_differentiable,
+)
 from models.normalisation import Params, Prior, Statistics, forward
 from models.patches import convolve, shape_of
 
@@ -28,13 +35,15 @@ class Layers:
 
     Everything leads with (E, B); parameters are looked up by their names and lead with (E,).
     given: statistics (E, C) of each normalisation; None: the batch's own, pooled with ``prior``.
-    used: what normalised, by the same names.
+    used: what normalised, by the same names. twice: a gradient of the gradient is to come, so
+    torch's own operations are recorded at once and not when the first gradient asks for them.
     """
 
     params: Params
     given: Statistics | None = None
     prior: Prior | None = None
     used: Statistics = field(default_factory=dict)
+    twice: bool = False
 
     def channels_last(self, x: Tensor) -> Tensor:
         """(E, B, C, H, W) -> (E, B, H, W, C)."""
@@ -44,7 +53,7 @@ class Layers:
         """ReLU of the normalised 3 x 3 convolution, of ``path``'s conv and norm, channels last."""
         weight, bias = self.params[f"{path}.conv.weight"], self.params[f"{path}.norm.bias"]
         shift = self.params.get(f"{path}.conv.bias")
-        if self.given is not None or shift is not None:
+        if self.given is not None or shift is not None or self.twice:
             maps = convolve(x, weight, stride)
             maps = maps if shift is None else maps + shift[:, None, None, None]
             return self.norm_relu(maps, f"{path}.norm", eps=eps)
@@ -65,6 +74,8 @@ class Layers:
             scale = torch.rsqrt(var + eps)[:, None]
             shift = bias[:, None] - mean[:, None] * scale
             z = torch.addcmul(shift, rows, scale).relu()
+        elif self.twice:
+            z, mean, var = twice_differentiable(rows, bias, self._known(path, x), eps)
         else:
             known = self._known(path, x)
             z, mean, var = NormRelu.apply(rows, bias, *known, eps)  # type: ignore[no-untyped-call]
@@ -140,13 +151,15 @@ def forward_stacked(
     statistics: Statistics | None = None,
     *,
     prior: Prior | None = None,
+    twice: bool = False,
 ) -> tuple[Tensor, Statistics]:
     """``forward`` for E episodes at once, each under its own parameters and statistics.
 
-    x: (E, B, …); all of params and statistics lead with (E,), in the results as well.
+    x: (E, B, …); all of params and statistics lead with (E,), in the results as well. twice: the
+    result is to be differentiated twice, which is the faster for being known.
     """
     if is_stackable(network):
-        layers = Layers(params=params, given=statistics, prior=prior)
+        layers = Layers(params=params, given=statistics, prior=prior, twice=twice)
         return network.stacked(layers, x), layers.used
 
     def one(params: Params, x: Tensor, given: Statistics | None) -> tuple[Tensor, Statistics]:
