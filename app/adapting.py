@@ -15,9 +15,10 @@ from sqlalchemy.exc import IntegrityError
 from app.adaptation import Adaptation, CheckpointRef, NewAdaptation, example_steps, example_weight
 from app.backends import Backends, read_blob
 from app.codec import check_lengths, pack_arrays, unpack_arrays
-from app.db.adaptations import find, find_lasting, insert_queued
+from app.db.adaptations import insert_queued
 from app.db.checkpoints import CheckpointRow
 from app.db.engine import reading, writing
+from app.db.finding import find, find_lasting
 from app.db.idempotency import find_replay, keep_key
 from app.errors import ServiceError, refusal
 from app.lifecycle import Status

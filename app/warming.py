@@ -7,9 +7,9 @@ import logging
 
 from app.adaptation import CheckpointRef
 from app.backends import Backends, read_blob
-from app.db.adaptations import recent_kinds
 from app.db.checkpoints import list_versions
 from app.db.engine import reading
+from app.db.finding import recent_kinds
 from app.db.tenants import SHARED
 from app.errors import ServiceError
 from app.prediction_desk import use_threads

@@ -7,7 +7,8 @@ these layers is run so; any other by ``vmap``.
 
 import math
 from dataclasses import dataclass, field
-from typing import Protocol, TypeGuard
+from functools import cache
+from typing import Any, Protocol, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -140,8 +141,19 @@ class Stackable(Protocol):
 
 
 def is_stackable(network: object) -> TypeGuard[Stackable]:
-    """Whether a network knows its forward over stacked episodes."""
-    return hasattr(network, "stacked")
+    """Whether a network knows its forward over stacked episodes: this forward, not one that a
+    subclass has replaced.
+    """
+    kind: Any = type(network)  # hashable, whatever a checker makes of classes
+    return _stacks(kind)
+
+
+@cache
+def _stacks(kind: type[Any]) -> bool:
+    parents = [vars(parent) for parent in kind.__mro__]
+    stacked = next((i for i, known in enumerate(parents) if "stacked" in known), len(parents))
+    forward = next((i for i, known in enumerate(parents) if "forward" in known), len(parents))
+    return stacked < len(parents) and stacked <= forward
 
 
 def forward_stacked(

@@ -1,8 +1,9 @@
 """Parameters that failed their check are derived again from θ and the support set."""
 
 from app.adaptation import Adaptation
-from app.db.adaptations import find, lose, owner_of, replace_phi
+from app.db.adaptations import lose, replace_phi
 from app.db.engine import reading, writing
+from app.db.finding import find, owner_of
 from app.events import tell_changed
 from app.lifecycle import Status
 from app.store import BlobDamaged, BlobMissing

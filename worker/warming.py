@@ -7,8 +7,8 @@ import logging
 import numpy as np
 
 from app.adaptation import CheckpointRef
-from app.db.adaptations import recent_kinds
 from app.db.engine import reading
+from app.db.finding import recent_kinds
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
 from app.warming import checkpoints_in_use
 from models.checkpoint import Checkpoint, InvalidCheckpoint

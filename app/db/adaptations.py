@@ -4,24 +4,22 @@ event.
 A claim is a lease with an epoch: only who holds the epoch can end the row.
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any, Final
 
-from sqlalchemy import CTE, Connection, Row, and_, bindparam, case, insert, or_, select, update
+from sqlalchemy import CTE, Connection, and_, bindparam, case, insert, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.adaptation import Adaptation, CheckpointRef, NewAdaptation, Outcome, example_steps
 from app.db.engine import now_s
 from app.db.events import record, record_all
+from app.db.finding import adaptation_of
 from app.db.tables import adaptations as t
 from app.lifecycle import Status, advance
-from app.remembering import Lasting
 
 ATTEMPTS_ALONE = 3
 ACCEPTED: Final = tuple(f.name for f in fields(NewAdaptation) if f.name in t.c)
-KNOWN: Final = tuple(f.name for f in fields(Adaptation) if f.name in t.c)
 REF: Final = tuple(f.name for f in fields(CheckpointRef))
 
 # What every adaptation passes is built once: putting a statement together takes as long as SQLite
@@ -38,9 +36,6 @@ INSERT: Final = (
         queued_at=now_s(),
     )
     .returning(t)
-)
-FIND: Final = select(t, (t.c.expires_at - now_s()).label("left_s")).where(
-    t.c.tenant_id == bindparam("of_tenant"), t.c.id == bindparam("of")
 )
 SUCCEED: Final = (
     update(t)
@@ -66,63 +61,7 @@ def insert_queued(connection: Connection, new: NewAdaptation) -> Adaptation:
     values["metadata"] = dict(new.metadata)
     row = connection.execute(INSERT, values).one()
     record(connection, new.id, Status.QUEUED)
-    return _adaptation(row)
-
-
-def owner_of(connection: Connection, adaptation_id: str) -> str | None:
-    """The tenant whose adaptation this is; for our own work only, never for a caller."""
-    query = select(t.c.tenant_id).where(t.c.id == adaptation_id)
-    return connection.execute(query).scalar_one_or_none()
-
-
-def find(connection: Connection, tenant_id: str, adaptation_id: str) -> Adaptation | None:
-    """A tenant's adaptation; None where there is none, whoever else may have one of this id."""
-    found = find_lasting(connection, tenant_id, adaptation_id)
-    return found.value if found else None
-
-
-def find_lasting(
-    connection: Connection, tenant_id: str, adaptation_id: str
-) -> Lasting[Adaptation] | None:
-    """The same, with the seconds until it expires."""
-    asked = {"of_tenant": tenant_id, "of": adaptation_id}
-    row = connection.execute(FIND, asked).one_or_none()
-    if row is None:
-        return None
-    one = _adaptation(row)
-    left = math.inf if row.left_s is None else float(row.left_s)
-    if left <= 0 and one.status is Status.SUCCEEDED:  # the sweeper will write it down
-        one = replace(one, status=advance(one.status, Status.EXPIRED))
-    return Lasting(value=one, left_s=left)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """What adaptations that cost the same have in common."""
-
-    checkpoint: CheckpointRef
-    outputs: int
-    support_examples: int
-
-
-def recent_kinds(connection: Connection, *, limit: int = 200) -> list[Kind]:
-    """The kinds of the latest succeeded adaptations, whoever's, newest first, each once."""
-    parts = [getattr(t.c, f"checkpoint_{f.name}") for f in fields(CheckpointRef)]
-    query = (
-        select(*parts, t.c.outputs, t.c.support_examples)
-        .where(t.c.status == Status.SUCCEEDED)
-        .order_by(t.c.queued_at.desc())
-        .limit(limit)
-    )
-    kinds = (
-        Kind(
-            checkpoint=_reference(dict(row._mapping)),
-            outputs=row.outputs,
-            support_examples=row.support_examples,
-        )
-        for row in connection.execute(query)
-    )
-    return list(dict.fromkeys(kinds))
+    return adaptation_of(row)
 
 
 def claim(
@@ -163,7 +102,7 @@ def claim(
     rows = connection.execute(statement).all()
     told = [(row.id, {"worker": worker, "epoch": row.epoch}) for row in rows]
     record_all(connection, Status.RUNNING, told)
-    return sorted((_adaptation(row) for row in rows), key=lambda one: one.queued_at)
+    return sorted((adaptation_of(row) for row in rows), key=lambda one: one.queued_at)
 
 
 def next_waiting(connection: Connection, *, older_than_s: float = 0) -> str | None:
@@ -230,7 +169,7 @@ def recover_lost(connection: Connection) -> list[str]:
     """
     lapsed = and_(t.c.status == Status.RUNNING, t.c.lease_until < now_s())
     query = select(t).where(lapsed).with_for_update(skip_locked=True)
-    rows = [_adaptation(row) for row in connection.execute(query)]
+    rows = [adaptation_of(row) for row in connection.execute(query)]
     for row in rows:
         if row.attempts_alone >= ATTEMPTS_ALONE:
             detail = f"its worker was lost {row.attempts} times, {ATTEMPTS_ALONE} of them alone"
@@ -340,16 +279,3 @@ def _requeue(connection: Connection, lost: Adaptation) -> None:
     )
     if connection.execute(statement).rowcount == 1:
         record(connection, lost.id, Status.QUEUED, reason="worker-lost", epoch=lost.epoch)
-
-
-def _adaptation(row: Row[Any]) -> Adaptation:
-    values = row._mapping
-    own = {name: values[name] for name in KNOWN}
-    own["checkpoint"] = _reference(dict(values))
-    own["status"] = Status(own["status"])
-    own["classes"] = tuple(own["classes"]) if own["classes"] is not None else None
-    return Adaptation(**own)
-
-
-def _reference(values: Mapping[str, Any]) -> CheckpointRef:
-    return CheckpointRef(**{f.name: values[f"checkpoint_{f.name}"] for f in fields(CheckpointRef)})

@@ -19,12 +19,12 @@ from models.inner_loop import (
     predict,
     predict_episodes,
 )
-from models.networks import build_network
+from models.networks import Conv4, build_network
 from models.nodes import ConvNormRelu, NormRelu
 from models.normalisation import EpisodeNorm, Params, Prior, forward, name_layers
 from models.outer_loop import MetaParams, outer_loss
 from models.patches import convolve
-from models.stacked import Layers, episodes_at_once, is_stackable
+from models.stacked import Layers, episodes_at_once, forward_stacked, is_stackable
 from tests import plain_maml
 
 CONV4 = {"channels": 2, "filters": 6, "pooled": False, "flatten": False}
@@ -275,3 +275,22 @@ def test_networks_of_ours_say_how_they_stack() -> None:
     for name, config in NETWORKS:
         assert is_stackable(build_network(name, config))
     assert not is_stackable(Gestures())
+
+
+class Scaled(Conv4):
+    """A network of somebody else that takes one of ours and changes what it does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 3 * super().forward(x)
+
+
+def test_a_subclass_with_another_forward_is_not_run_as_its_parent() -> None:
+    network = name_layers(Scaled(**CONV4))
+    theta = {n: t.detach() for n, t in network.named_parameters()}
+    x = torch.rand(2, 4, 2, 18, 18, generator=generator(5))
+    both = {name: torch.stack([value, value]) for name, value in theta.items()}
+
+    features, _ = forward_stacked(network, both, x)
+
+    for e in range(2):
+        torch.testing.assert_close(features[e], forward(network, theta, x[e])[0])

@@ -3,8 +3,9 @@
 import pytest
 from sqlalchemy import Engine
 
-from app.db.adaptations import expire_due, fail, find, succeed
+from app.db.adaptations import expire_due, fail, succeed
 from app.db.engine import reading, writing
+from app.db.finding import find
 from tests.rows.orders import OUTCOME, claimed, events, queue, run, value
 
 

@@ -1,0 +1,89 @@
+"""Looking adaptations up: rows as values, and what the latest ones were like. Changes nothing."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, bindparam, select
+
+from app.adaptation import Adaptation, CheckpointRef
+from app.db.engine import now_s
+from app.db.tables import adaptations as t
+from app.lifecycle import Status, advance
+from app.remembering import Lasting
+
+KNOWN: Final = tuple(f.name for f in fields(Adaptation) if f.name in t.c)
+FIND: Final = select(t, (t.c.expires_at - now_s()).label("left_s")).where(
+    t.c.tenant_id == bindparam("of_tenant"), t.c.id == bindparam("of")
+)
+
+
+def owner_of(connection: Connection, adaptation_id: str) -> str | None:
+    """The tenant whose adaptation this is; for our own work only, never for a caller."""
+    query = select(t.c.tenant_id).where(t.c.id == adaptation_id)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def find(connection: Connection, tenant_id: str, adaptation_id: str) -> Adaptation | None:
+    """A tenant's adaptation; None where there is none, whoever else may have one of this id."""
+    found = find_lasting(connection, tenant_id, adaptation_id)
+    return found.value if found else None
+
+
+def find_lasting(
+    connection: Connection, tenant_id: str, adaptation_id: str
+) -> Lasting[Adaptation] | None:
+    """The same, with the seconds until it expires."""
+    asked = {"of_tenant": tenant_id, "of": adaptation_id}
+    row = connection.execute(FIND, asked).one_or_none()
+    if row is None:
+        return None
+    one = adaptation_of(row)
+    left = math.inf if row.left_s is None else float(row.left_s)
+    if left <= 0 and one.status is Status.SUCCEEDED:  # the sweeper will write it down
+        one = replace(one, status=advance(one.status, Status.EXPIRED))
+    return Lasting(value=one, left_s=left)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """What adaptations that cost the same have in common."""
+
+    checkpoint: CheckpointRef
+    outputs: int
+    support_examples: int
+
+
+def recent_kinds(connection: Connection, *, limit: int = 200) -> list[Kind]:
+    """The kinds of the latest succeeded adaptations, whoever's, newest first, each once."""
+    parts = [getattr(t.c, f"checkpoint_{f.name}") for f in fields(CheckpointRef)]
+    query = (
+        select(*parts, t.c.outputs, t.c.support_examples)
+        .where(t.c.status == Status.SUCCEEDED)
+        .order_by(t.c.queued_at.desc())
+        .limit(limit)
+    )
+    kinds = (
+        Kind(
+            checkpoint=_reference(dict(row._mapping)),
+            outputs=row.outputs,
+            support_examples=row.support_examples,
+        )
+        for row in connection.execute(query)
+    )
+    return list(dict.fromkeys(kinds))
+
+
+def adaptation_of(row: Row[Any]) -> Adaptation:
+    """A whole row as the value that it stands for."""
+    values = row._mapping
+    own = {name: values[name] for name in KNOWN}
+    own["checkpoint"] = _reference(dict(values))
+    own["status"] = Status(own["status"])
+    own["classes"] = tuple(own["classes"]) if own["classes"] is not None else None
+    return Adaptation(**own)
+
+
+def _reference(values: Mapping[str, Any]) -> CheckpointRef:
+    return CheckpointRef(**{f.name: values[f"checkpoint_{f.name}"] for f in fields(CheckpointRef)})
