@@ -161,7 +161,10 @@ def _check_png(data: bytes, pointer: str, limits: ImageLimits) -> None:
     if len(data) < 33 or data[:16] != PNG_SIGNATURE + b"\x00\x00\x00\rIHDR":
         raise ValueError("no PNG header")
     _check_size(*struct.unpack(">II", data[16:24]), pointer=pointer, limits=limits)
-    if b"acTL" in _png_chunks(data):
+    kinds = list(_png_chunks(data))
+    if kinds.count(b"IHDR") != 1:  # the last one would count, and the first was looked at
+        raise ValueError("more than one header")
+    if b"acTL" in kinds:
         raise refusal("invalid-image", pointer, "expected one still picture, got an animation")
 
 

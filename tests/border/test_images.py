@@ -238,3 +238,11 @@ def _outcome(data: bytes, media_type: str) -> str:
     except ServiceError as error:
         return error.code
     return "read"
+
+
+def test_a_png_with_two_headers_is_refused_before_it_is_decoded() -> None:
+    """The first says 28 x 28, the last one, which would count, sixteen million pixels."""
+    data = png(header(28, 28), header(4000, 4000), rows(4000, 4000), chunk(b"IEND"))
+
+    with refused("invalid-image", "/x"):
+        read(data)
