@@ -30,10 +30,14 @@ class Tape(Layers):
     backs: list[Back] = field(default_factory=list)
 
     def rewind(self, gradient: Tensor | None) -> None:
-        """From the gradient in what the last layer gave to those in all parameters."""
-        for back in reversed(self.backs):
+        """From the gradient in what the last layer gave to those in all parameters.
+
+        A layer's memory is given back with its gradient: what leads back holds the tape itself, and
+        would otherwise wait for the collector of cycles.
+        """
+        while self.backs:
             assert gradient is not None, "only the first layer may have no gradient in its input"
-            gradient = back(gradient)
+            gradient = self.backs.pop()(gradient)
 
     def conv_norm_relu(self, x: Tensor, path: str, *, stride: int, eps: float) -> Tensor:
         weight, bias = self.params[f"{path}.conv.weight"], self.params[f"{path}.norm.bias"]

@@ -25,6 +25,7 @@ from models.normalisation import EpisodeNorm, Params, Prior, forward, name_layer
 from models.outer_loop import MetaParams, outer_loss
 from models.patches import convolve
 from models.stacked import Layers, episodes_at_once, forward_stacked, is_stackable
+from models.tape import Tape
 from tests import plain_maml
 
 CONV4 = {"channels": 2, "filters": 6, "pooled": False, "flatten": False}
@@ -294,3 +295,15 @@ def test_a_subclass_with_another_forward_is_not_run_as_its_parent() -> None:
 
     for e in range(2):
         torch.testing.assert_close(features[e], forward(network, theta, x[e])[0])
+
+
+def test_a_rewound_tape_holds_no_layer_any_more() -> None:
+    learner, theta = learner_of("conv4", CONV4, Head(kind="linear", outputs=3), prior=False)
+    tape = Tape(params={name: value[None] for name, value in theta.items()})
+    features = learner.network.stacked(tape, some_episodes(1).support_x)
+    assert len(tape.backs) == 5  # four blocks and the mean
+
+    tape.rewind(torch.ones_like(features))
+
+    assert tape.backs == []
+    assert set(tape.gradients) == {name for name in theta if not name.startswith("head.")}
