@@ -95,6 +95,8 @@ class News:
                 await self._hear()
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("news interrupted: %s", type(error).__name__)
+            except Exception:  # whatever came: who waits would hear nothing for ever
+                log.exception("news interrupted")
             finally:
                 self._memory.hear(hears=False)
             await asyncio.sleep(RECONNECT_S)
@@ -113,7 +115,7 @@ class News:
             self._memory.hear(hears=True)
         if message["type"] != "message":
             return
-        word = message["data"].decode()
+        word = message["data"].decode(errors="replace")
         if word == KEYS:
             self._memory.forget_keys()
             return

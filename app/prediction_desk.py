@@ -72,7 +72,22 @@ class PredictionDesk:
         self._is_busy = False
 
     async def predict(self, model: "ServedModel", x: Outputs) -> Predicted:
-        """The outputs for x (Q, …). Raises what the model raises on them."""
+        """The outputs for x (Q, …). Raises what the model raises on them.
+
+        More than one turn of the thread is asked for turn by turn, with others in between.
+        """
+        rows = max(1, HEAVY_VALUES // max(1, x[0].size))
+        if len(x) <= rows:
+            return await self._ask(model, x)
+        parts = [await self._ask(model, x[i : i + rows]) for i in range(0, len(x), rows)]
+        return Predicted(
+            outputs=np.concatenate([part.outputs for part in parts]),
+            wait_ms=sum(part.wait_ms for part in parts),
+            forward_ms=sum(part.forward_ms for part in parts),
+            batch_size=max(part.batch_size for part in parts),
+        )
+
+    async def _ask(self, model: "ServedModel", x: Outputs) -> Predicted:
         job = Job(model, x, time.perf_counter(), self._loop.create_future())
         if job.is_light:
             if not self._light:

@@ -14,6 +14,7 @@ from typing import Final, Generic, TypeVar
 CALLER_S: Final = 1.0  # how long a key that was revoked unheard goes on working
 ADAPTATION_S: Final = 30.0  # and an adaptation whose parameters were lost unheard
 CALLERS: Final = 10_000
+CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # Linux has the first
 ADAPTATIONS: Final = 100_000  # some 600 bytes each
 CHANGED: Final = 10_000  # more than change while one row is read
 
@@ -37,13 +38,18 @@ class Phi:
     digest: str
 
 
+def steady_s() -> float:
+    """Seconds by a clock that nobody sets, and that goes on while the machine sleeps."""
+    return time.clock_gettime(CLOCK)
+
+
 class Memory:
     """Tenants by the hash of their key, and the φ of adaptations by id.
 
     The hash "" stands for callers without a key, whose tenant is None while no key exists.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = steady_s) -> None:
         self._clock = clock
         self._hears = False
         self._news = 0  # counted; what is kept of them is the number of the last that matters

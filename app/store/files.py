@@ -39,7 +39,9 @@ class FileStore:
         digest = digest_of(data)
         path = self._path(tenant, digest)
         with _failures_named():
-            if not _holds(path, data):
+            if _holds(path, data):
+                _sync_folder(path.parent)  # whoever wrote it may not have come to that
+            else:
                 self._write(path, data)
         return digest
 

@@ -149,3 +149,30 @@ def test_who_went_away_leaves_nothing_hanging(waves: list[ServedModel]) -> None:
             return found
 
     assert run(go()).batch_size == 1
+
+
+def test_a_thousand_pictures_of_one_request_let_others_in_between(
+    letters: list[ServedModel],
+) -> None:
+    """A request of many turns of the thread ends after one that came later and takes one turn."""
+    many = np.concatenate([drawings(seed) for seed in range(80)])  # 400 pictures: seven turns
+    few = drawings(99).repeat(4, axis=0)  # 20 pictures: heavy, one turn
+    ended: list[str] = []
+
+    async def ask(desk: PredictionDesk, name: str, model: ServedModel, x: Any) -> Predicted:
+        found = await desk.predict(model, x)
+        ended.append(name)
+        return found
+
+    async def work() -> list[Predicted]:
+        with sitting() as desk:
+            first = asyncio.create_task(ask(desk, "many", letters[0], many))
+            await asyncio.sleep(0)
+            second = asyncio.create_task(ask(desk, "few", letters[1], few))
+            return [await first, await second]
+
+    large, small = run(work())
+
+    assert ended == ["few", "many"]
+    np.testing.assert_allclose(large.outputs, letters[0].predict(many), atol=1e-5)
+    np.testing.assert_allclose(small.outputs, letters[1].predict(few), atol=1e-5)
