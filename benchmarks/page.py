@@ -13,6 +13,7 @@ the limit is and what was tried in vain is on [a page of its own](profile.md).
 PLOTS = {
     "adapting": "performance-adapting.png",
     "outer-step": "performance-outer-step.png",
+    "service_predict": "performance-predict.png",
 }
 
 

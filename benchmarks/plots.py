@@ -15,7 +15,11 @@ def draw_all(figures: list[dict[str, Any]], folder: Path) -> list[Path]:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    drawing = {"adapting": draw_adapting, "outer-step": draw_outer_step}
+    drawing = {
+        "adapting": draw_adapting,
+        "outer-step": draw_outer_step,
+        "service_predict": draw_predicting,
+    }
     written = []
     for one in figures:
         if not one["rows"] or one["figure"] not in PLOTS:
@@ -31,7 +35,7 @@ def draw_all(figures: list[dict[str, Any]], folder: Path) -> list[Path]:
 
 def counting(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows with the number of threads that counts."""
-    return [row for row in rows if row["counts"]]
+    return [row for row in rows if row.get("counts", True)]
 
 
 def draw_adapting(plt: Any, rows: list[dict[str, Any]]) -> Any:
@@ -81,4 +85,17 @@ def draw_outer_step(plt: Any, rows: list[dict[str, Any]]) -> Any:
         place.barh(names, ratios, xerr=spread, color=colours, capsize=2)
         place.axvline(1, color="black", lw=0.8)
         place.set(title=f"{images} images", xlabel="time, in times of Fewstep's")
+    return figure
+
+
+def draw_predicting(plt: Any, rows: list[dict[str, Any]]) -> Any:
+    """Requests per second of the empty route and of predictions in the same server."""
+    figure, place = plt.subplots(figsize=(8, 3.2))
+    bars = [("an empty route", rows[0], "empty_requests_per_s", "tab:grey")]
+    bars += [(f"a {row['input']}", row, "requests_per_s", "tab:blue") for row in rows]
+    for name, row, key, colour in bars[::-1]:
+        middle, low, high = (row[f"{key}{end}"] for end in ("", "_q1", "_q3"))
+        spread = [[max(0.0, middle - low)], [max(0.0, high - middle)]]
+        place.barh([name], [middle], xerr=spread, color=colour, capsize=2)
+    place.set(xlabel="requests per second, ten clients", title="GET /predict, warm")
     return figure
