@@ -92,7 +92,9 @@ def draw_predicting(plt: Any, rows: list[dict[str, Any]]) -> Any:
     """Requests per second of the empty route and of predictions in the same server."""
     figure, place = plt.subplots(figsize=(8, 3.2))
     bars = [("an empty route", rows[0], "empty_requests_per_s", "tab:grey")]
-    bars += [(f"a {row['input']}", row, "requests_per_s", "tab:blue") for row in rows]
+    bars += [
+        (f"a {row['input']}, {row['service']}", row, "requests_per_s", "tab:blue") for row in rows
+    ]
     for name, row, key, colour in bars[::-1]:
         middle, low, high = (row[f"{key}{end}"] for end in ("", "_q1", "_q3"))
         spread = [[max(0.0, middle - low)], [max(0.0, high - middle)]]
