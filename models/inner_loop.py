@@ -217,8 +217,11 @@ def _losses_of(learner: Learner, phi: Params, x: Tensor, y: Tensor, adapts: Adap
 def _on_support(
     learner: Learner, body: Params, x: Tensor, *, twice: bool = False
 ) -> tuple[Tensor, Statistics]:
-    prior = learner.prior if learner.normalisation == "support" else None
-    return forward_stacked(learner.network, body, x, prior=prior, twice=twice)
+    return forward_stacked(learner.network, body, x, prior=_prior(learner), twice=twice)
+
+
+def _prior(learner: Learner) -> Prior | None:
+    return learner.prior if learner.normalisation == "support" else None
 
 
 def _is_written(learner: Learner, recipe: InnerLoop, *, meta: bool) -> bool:
@@ -229,9 +232,8 @@ def _is_written(learner: Learner, recipe: InnerLoop, *, meta: bool) -> bool:
 def _written_gradient(learner: Learner, phi: Params, x: Tensor, y: Tensor) -> tuple[Point, Params]:
     """The same as ``_gradient`` without a graph."""
     assert is_stackable(learner.network)
-    prior = learner.prior if learner.normalisation == "support" else None
     with torch.no_grad():
-        tape = Tape(params=_body(phi), prior=prior)
+        tape = Tape(params=_body(phi), prior=_prior(learner))
         features = learner.network.stacked(tape, x)
         outputs = apply_head(phi, features)
         losses, for_outputs = mean_losses_back(learner.task, outputs, y)

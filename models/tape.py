@@ -58,8 +58,8 @@ class Tape(Layers):
             return for_x
 
         self.backs.append(back)
-        self._use(f"{path}.norm", mean, var, x)
-        return norm.activation.view(shape_of(x, weight, stride))
+        z = norm.activation.view(shape_of(x, weight, stride))
+        return self._use(f"{path}.norm", mean, var, z)
 
     def norm_relu(self, x: Tensor, path: str, *, eps: float) -> Tensor:
         known, shape = self._known(path, x), x.shape

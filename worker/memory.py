@@ -13,9 +13,13 @@ KEPT = 2**30
 
 
 def keep_freed_memory() -> None:
-    """Has this process keep what it freed, up to a gigabyte; nothing where there is no glibc."""
-    with suppress(OSError, AttributeError):  # another C library has its own ways
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-        mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
-        mallopt(M_TRIM_THRESHOLD, KEPT)
-        mallopt(M_TOP_PAD, 64 * 2**20)
+    """Has this process keep what it freed, up to a gigabyte."""
+    tell_allocator(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
+    tell_allocator(M_TRIM_THRESHOLD, KEPT)
+    tell_allocator(M_TOP_PAD, 64 * 2**20)
+
+
+def tell_allocator(option: int, value: int) -> None:
+    """One mallopt(3); nothing where there is no glibc, for another C library has its own ways."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").mallopt(option, value)

@@ -3,7 +3,6 @@
 The process of the API is the supervisor of the others: the embedded Valkey server and the worker.
 """
 
-import ctypes
 import errno
 import ipaddress
 import logging
@@ -25,14 +24,13 @@ from app.cli.guard import die_with_parent
 from app.cli.supervisor import CannotStart, Child, kept_running, sole_use
 from app.cli.worker import worker_command
 from app.settings import Settings, environment, load_settings
+from worker.memory import M_MMAP_THRESHOLD, tell_allocator
 
 # Together below the 25 s in which a stop is promised.
 REQUESTS_GRACE_S: Final = 8
 WORKER_GRACE_S: Final = 10.0
 VALKEY_GRACE_S: Final = 4.0
 VALKEY_READY_WITHIN_S: Final = 30.0
-
-M_MMAP_THRESHOLD: Final = -3  # mallopt(3)
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -189,8 +187,7 @@ def _give_large_blocks_back() -> None:
 
     Six requests of small files with large pictures left it at 1.8 GB, now at 0.3 GB.
     """
-    with suppress(OSError, AttributeError):  # another C library has its own ways
-        ctypes.CDLL("libc.so.6").mallopt(M_MMAP_THRESHOLD, 2**20)
+    tell_allocator(M_MMAP_THRESHOLD, 2**20)
 
 
 def _serve_http(settings: Settings, listening: socket.socket) -> None:
