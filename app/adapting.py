@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from sqlalchemy.exc import IntegrityError
 
-from app.adaptation import Adaptation, CheckpointRef, NewAdaptation, example_steps, example_weight
 from app.backends import Backends, read_blob
 from app.codec import check_lengths, pack_arrays, unpack_arrays
 from app.db.adaptations import insert_queued
@@ -21,7 +20,6 @@ from app.db.engine import reading, writing
 from app.db.finding import find, find_lasting
 from app.db.idempotency import find_replay, keep_key
 from app.errors import ServiceError, refusal
-from app.lifecycle import Status
 from app.registry import Reference, find_checkpoint, parse_reference
 from app.remembering import Lasting
 from app.settings import Settings
@@ -37,6 +35,14 @@ from app.support_sets import (
     read_query,
     read_support,
 )
+from app.values.adaptation import (
+    Adaptation,
+    CheckpointRef,
+    NewAdaptation,
+    example_steps,
+    example_weight,
+)
+from app.values.lifecycle import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

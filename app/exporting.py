@@ -1,10 +1,10 @@
 """The adapted model as a file that needs nothing of ours to be used."""
 
-from app.adaptation import Adaptation
 from app.backends import Backends, read_blob
 from app.errors import refusal
 from app.predicting import check_ended_well, damaged
 from app.store import BlobDamaged, BlobMissing
+from app.values.adaptation import Adaptation
 
 FORMATS = ("safetensors",)
 

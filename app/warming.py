@@ -5,7 +5,6 @@ Torch is imported late: only a process that predicts loads it.
 
 import logging
 
-from app.adaptation import CheckpointRef
 from app.backends import Backends, read_blob
 from app.db.checkpoints import list_versions
 from app.db.engine import reading
@@ -14,6 +13,7 @@ from app.db.tenants import SHARED
 from app.errors import ServiceError
 from app.prediction_desk import use_threads
 from app.store import BlobDamaged, BlobMissing
+from app.values.adaptation import CheckpointRef
 
 MOST_CHECKPOINTS = 16
 

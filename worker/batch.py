@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from app.adaptation import Adaptation, Outcome
 from app.codec import unpack_arrays
 from app.db.adaptations import claim, fail, give_back, next_waiting, succeed
 from app.db.engine import writing
 from app.events import tell_changed
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
+from app.values.adaptation import Adaptation, Outcome
 from models.checkpoint import InvalidCheckpoint
 from models.inner_loop import Adapted
 from worker.desk import Desk, hot_checkpoint

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from cachetools import LRUCache
 
-from app.adaptation import CheckpointRef
 from app.backends import Backends, open_backends
 from app.settings import Settings
+from app.values.adaptation import CheckpointRef
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.outer_loop import MetaParams
 from worker.memory import keep_freed_memory

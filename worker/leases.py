@@ -11,11 +11,11 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.adaptation import Adaptation
 from app.backends import Backends
 from app.db.adaptations import extend_leases
 from app.db.engine import writing
 from app.errors import ServiceError
+from app.values.adaptation import Adaptation
 
 STALLED_S = 120  # room for loading a checkpoint, a compilation, one long step
 

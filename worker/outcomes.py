@@ -3,10 +3,10 @@
 import time
 from typing import Any
 
-from app.adaptation import Adaptation, Outcome
 from app.codec import unpack_arrays
 from app.predictions import readable
 from app.store import BlobDamaged, BlobMissing, StoreFull
+from app.values.adaptation import Adaptation, Outcome
 from models.adapted_file import dump_adapted
 from models.checkpoint import Checkpoint
 from models.inner_loop import Adapted

@@ -1,12 +1,12 @@
 """Parameters that failed their check are derived again from θ and the support set."""
 
-from app.adaptation import Adaptation
 from app.db.adaptations import lose, replace_phi
 from app.db.engine import reading, writing
 from app.db.finding import find, owner_of
 from app.events import tell_changed
-from app.lifecycle import Status
 from app.store import BlobDamaged, BlobMissing
+from app.values.adaptation import Adaptation
+from app.values.lifecycle import Status
 from models.checkpoint import InvalidCheckpoint
 from models.inner_loop import Adapted
 from worker.batch import load_work

@@ -6,10 +6,10 @@ import logging
 
 import numpy as np
 
-from app.adaptation import CheckpointRef
 from app.db.engine import reading
 from app.db.finding import recent_kinds
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
+from app.values.adaptation import CheckpointRef
 from app.warming import checkpoints_in_use
 from models.checkpoint import Checkpoint, InvalidCheckpoint
 from worker.desk import HOT_CHECKPOINTS, Desk, hot_checkpoint

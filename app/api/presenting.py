@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from app import adaptation as inside
 from app.api import schemas
 from app.api.fields import TEN_YEARS_S
 from app.class_names import MAX_LABEL_CHARACTERS
@@ -12,6 +11,7 @@ from app.db.tenants import SHARED
 from app.exporting import FORMATS
 from app.images import DECODERS
 from app.settings import Settings
+from app.values import adaptation as inside
 
 
 def show_adaptation(one: inside.Adaptation) -> schemas.Adaptation:

@@ -9,7 +9,6 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
-from app.adaptation import Adaptation, new_id
 from app.adapting import AdaptOrder, place_order
 from app.api.access import Tenant
 from app.api.answers import json_answer, problems
@@ -25,7 +24,8 @@ from app.api.strict_json import parse_json
 from app.api.timing import Timing, tell_rows_timing, timing_of
 from app.api.waiting import join_wait, wait_for_end
 from app.images import UploadedPicture
-from app.lifecycle import FINAL
+from app.values.adaptation import Adaptation, new_id
+from app.values.lifecycle import FINAL
 
 router = APIRouter(tags=["adaptations"])
 REFUSALS = (

@@ -7,11 +7,11 @@ from contextlib import suppress
 
 from anyio.to_thread import run_sync
 
-from app.adaptation import Adaptation
 from app.adapting import find_adaptation
 from app.api.service import Service
 from app.errors import ServiceError
-from app.lifecycle import FINAL, Status
+from app.values.adaptation import Adaptation
+from app.values.lifecycle import FINAL, Status
 
 LOOKED_AT_EVERY_S = 1.0  # a lost wake-up costs no more
 

@@ -11,12 +11,12 @@ from typing import Any, Final
 from sqlalchemy import CTE, Connection, and_, bindparam, case, insert, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from app.adaptation import Adaptation, CheckpointRef, NewAdaptation, Outcome, example_steps
 from app.db.engine import now_s
 from app.db.events import record, record_all
 from app.db.finding import adaptation_of
 from app.db.tables import adaptations as t
-from app.lifecycle import Status, advance
+from app.values.adaptation import Adaptation, CheckpointRef, NewAdaptation, Outcome, example_steps
+from app.values.lifecycle import Status, advance
 
 ATTEMPTS_ALONE = 3
 ACCEPTED: Final = tuple(f.name for f in fields(NewAdaptation) if f.name in t.c)

@@ -8,10 +8,10 @@ from cachetools import LRUCache
 from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from app.adaptation import CheckpointRef
 from app.db.engine import now_s
 from app.db.tables import checkpoints as t
 from app.db.tenants import SHARED, ensure_tenant
+from app.values.adaptation import CheckpointRef
 
 DESCRIPTIONS_KEPT: Final = 64
 

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, select
 
-from app.adaptation import Adaptation, CheckpointRef
 from app.db.engine import now_s
 from app.db.tables import adaptations as t
-from app.lifecycle import Status, advance
 from app.remembering import Lasting
+from app.values.adaptation import Adaptation, CheckpointRef
+from app.values.lifecycle import Status, advance
 
 KNOWN: Final = tuple(f.name for f in fields(Adaptation) if f.name in t.c)
 FIND: Final = select(t, (t.c.expires_at - now_s()).label("left_s")).where(

@@ -2,9 +2,9 @@
 
 from sqlalchemy import Connection, and_, delete, insert, select
 
-from app.adaptation import NewAdaptation
 from app.db.engine import now_s
 from app.db.tables import idempotency_keys
+from app.values.adaptation import NewAdaptation
 
 KEY_KEPT_S = 24 * 3600
 

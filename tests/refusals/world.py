@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 from sqlalchemy import Engine, func, insert, select, update
 
-from app.adaptation import new_id
 from app.db.engine import now_s, open_engine, reading, writing
 from app.db.tables import adaptations, idempotency_keys
+from app.values.adaptation import new_id
 from tests.processes import Service, processes_of
 from tests.refusals.calls import Json
 from tests.refusals.pictures import url

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from app.lifecycle import FINAL, ForbiddenChange, Status, advance
+from app.values.lifecycle import FINAL, ForbiddenChange, Status, advance
 
 # The picture in the interface's description, arrow by arrow.
 ARROWS = {

@@ -4,9 +4,9 @@ import json
 
 from sqlalchemy import Engine
 
-from app.adaptation import Adaptation
 from app.db.adaptations import next_waiting, succeed
 from app.db.engine import reading, writing
+from app.values.adaptation import Adaptation
 from tests.rows.orders import (
     OUTCOME,
     claimed,

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.adaptation import Adaptation, new_id
 from app.adapting import AdaptOrder, find_adaptation, place_order
+from app.values.adaptation import Adaptation, new_id
 from worker.desk import Desk
 
 SHAPE = (1, 28, 28)

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import text
 
 import worker.leases
-from app.adaptation import Adaptation
 from app.db.adaptations import claim, recover_lost
 from app.db.engine import writing
 from app.errors import ServiceError
+from app.values.adaptation import Adaptation
 from tests.worker.conftest import OpenDesk
 from tests.worker.orders import look, place
 from worker.desk import Desk

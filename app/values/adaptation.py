@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.lifecycle import Status
+from app.values.lifecycle import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
