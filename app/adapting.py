@@ -13,18 +13,14 @@ import numpy as np
 from sqlalchemy.exc import IntegrityError
 
 from app.backends import Backends, read_blob
-from app.codec import check_lengths, pack_arrays, unpack_arrays
 from app.db.adaptations import insert_queued
 from app.db.checkpoints import CheckpointRow
 from app.db.engine import reading, writing
 from app.db.finding import find, find_lasting
 from app.db.idempotency import find_replay, keep_key
 from app.errors import ServiceError, refusal
-from app.registry import Reference, find_checkpoint, parse_reference
-from app.remembering import Lasting
-from app.settings import Settings
-from app.store import BlobDamaged, BlobMissing, StoreFull, StoreUnavailable
-from app.support_sets import (
+from app.inputs.examples import check_lengths, pack_arrays, unpack_arrays
+from app.inputs.support_sets import (
     Arrays,
     Description,
     SupportSet,
@@ -35,6 +31,10 @@ from app.support_sets import (
     read_query,
     read_support,
 )
+from app.registry import Reference, find_checkpoint, parse_reference
+from app.remembering import Lasting
+from app.settings import Settings
+from app.store import BlobDamaged, BlobMissing, StoreFull, StoreUnavailable
 from app.values.adaptation import (
     Adaptation,
     CheckpointRef,

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 from app.adapting import find_lasting_adaptation
 from app.backends import Backends, read_blob
-from app.codec import check_lengths, read_examples, read_labels, read_values
 from app.db.checkpoints import CheckpointRow
 from app.errors import ServiceError, refusal
 from app.hot_models import HotModels
-from app.images import is_small_png
+from app.inputs.examples import check_lengths, read_examples, read_labels, read_values
+from app.inputs.images import is_small_png
+from app.inputs.support_sets import check_amount, image_limits, input_spec
 from app.predictions import readable
 from app.registry import find_checkpoint, parse_reference
 from app.remembering import Lasting, Memory, Phi
 from app.settings import Settings
 from app.store import BlobDamaged, BlobMissing
-from app.support_sets import check_amount, image_limits, input_spec
 from app.values.adaptation import Adaptation, CheckpointRef
 from app.values.lifecycle import Status
 

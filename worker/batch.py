@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from app.codec import unpack_arrays
 from app.db.adaptations import claim, fail, give_back, next_waiting, succeed
 from app.db.engine import writing
 from app.events import tell_changed
+from app.inputs.examples import unpack_arrays
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
 from app.values.adaptation import Adaptation, Outcome
 from models.checkpoint import InvalidCheckpoint

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from app.codec import unpack_arrays
+from app.inputs.examples import unpack_arrays
 from app.predictions import readable
 from app.store import BlobDamaged, BlobMissing, StoreFull
 from app.values.adaptation import Adaptation, Outcome

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from app.numbers import FLOAT32_END
+from app.inputs.numbers import FLOAT32_END
 
 TEN_YEARS_S: Final = 315_360_000
 FLOAT32_ZERO_END: Final = 2.0**-150  # the greatest number that float32 rounds to zero

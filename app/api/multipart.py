@@ -14,7 +14,7 @@ from app.api.complaints import field_pointer
 from app.api.headers import parse_parameters
 from app.api.strict_json import parse_json
 from app.errors import ServiceError, kind_of, refusal
-from app.images import UploadedPicture
+from app.inputs.images import UploadedPicture
 
 BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046
 PADDING: Final = re.compile(rb"[ \t]*\r\n")

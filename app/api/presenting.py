@@ -5,11 +5,11 @@ from typing import Any
 
 from app.api import schemas
 from app.api.fields import TEN_YEARS_S
-from app.class_names import MAX_LABEL_CHARACTERS
 from app.db.checkpoints import CheckpointRow
 from app.db.tenants import SHARED
 from app.exporting import FORMATS
-from app.images import DECODERS
+from app.inputs.class_names import MAX_LABEL_CHARACTERS
+from app.inputs.images import DECODERS
 from app.settings import Settings
 from app.values import adaptation as inside
 

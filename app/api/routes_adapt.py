@@ -23,7 +23,7 @@ from app.api.service import Here, Service
 from app.api.strict_json import parse_json
 from app.api.timing import Timing, tell_rows_timing, timing_of
 from app.api.waiting import join_wait, wait_for_end
-from app.images import UploadedPicture
+from app.inputs.images import UploadedPicture
 from app.values.adaptation import Adaptation, new_id
 from app.values.lifecycle import FINAL
 

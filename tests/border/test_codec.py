@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.codec import (
+from app.inputs.examples import (
     InputSpec,
     check_lengths,
     pack_arrays,
@@ -15,7 +15,7 @@ from app.codec import (
     read_values,
     unpack_arrays,
 )
-from app.images import ImageLimits, UploadedPicture
+from app.inputs.images import ImageLimits, UploadedPicture
 from tests.border.pictures import OMNIGLOT, data_url, drawing, encoded
 from tests.border.refusals import refused
 

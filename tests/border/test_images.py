@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from app.images import ImageLimits, decode_data_url, read_picture
+from app.inputs.images import ImageLimits, decode_data_url, read_picture
 from tests.border.pictures import (
     OMNIGLOT,
     PNG_SIGNATURE,

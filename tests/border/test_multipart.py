@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.api.multipart import parse_adapt_form
-from app.images import UploadedPicture
+from app.inputs.images import UploadedPicture
 from tests.border.refusals import refused
 
 REQUEST = (b'name="request"', b"", b'{"checkpoint": "omniglot-5way-1shot"}')

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.numbers import read_numbers
+from app.inputs.numbers import read_numbers
 from tests.border.refusals import refused
 
 ROW = [0.5, 1.5]

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.codec import InputSpec, read_classes, read_examples, read_labels, read_values
 from app.errors import refusal
-from app.images import ImageLimits
+from app.inputs.examples import InputSpec, read_classes, read_examples, read_labels, read_values
+from app.inputs.images import ImageLimits
 from app.settings import Settings
 
 Arrays = dict[str, NDArray[Any]]

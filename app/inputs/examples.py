@@ -13,10 +13,16 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from app.class_names import read_names
 from app.errors import refusal, refuse_places
-from app.images import ImageLimits, UploadedPicture, decode_data_url, picture_area, read_picture
-from app.numbers import read_numbers, shape_in_words
+from app.inputs.class_names import read_names
+from app.inputs.images import (
+    ImageLimits,
+    UploadedPicture,
+    decode_data_url,
+    picture_area,
+    read_picture,
+)
+from app.inputs.numbers import read_numbers, shape_in_words
 
 PICTURES_NDIM: Final = 4  # (S, C, H, W)
 DEFLATED, INVERTED, SHAPE = ".deflated", ".inverted", ".shape"
