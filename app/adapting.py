@@ -31,8 +31,8 @@ from app.inputs.support_sets import (
     read_query,
     read_support,
 )
+from app.messages.memory import Lasting
 from app.registry import Reference, find_checkpoint, parse_reference
-from app.remembering import Lasting
 from app.settings import Settings
 from app.store import BlobDamaged, BlobMissing, StoreFull, StoreUnavailable
 from app.values.adaptation import (

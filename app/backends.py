@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from app.db.engine import open_engine
 from app.errors import ServiceError
-from app.queue import Queue, open_queue
+from app.messages.hints import Queue, open_queue
 from app.settings import Settings
 from app.store import BlobStore, StoreUnavailable, open_store
 

@@ -18,9 +18,9 @@ from app.hot_models import HotModels
 from app.inputs.examples import check_lengths, read_examples, read_labels, read_values
 from app.inputs.images import is_small_png
 from app.inputs.support_sets import check_amount, image_limits, input_spec
+from app.messages.memory import Lasting, Memory, Phi
 from app.predictions import readable
 from app.registry import find_checkpoint, parse_reference
-from app.remembering import Lasting, Memory, Phi
 from app.settings import Settings
 from app.store import BlobDamaged, BlobMissing
 from app.values.adaptation import Adaptation, CheckpointRef

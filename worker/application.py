@@ -16,7 +16,7 @@ from app.backends import open_backends
 from app.db.engine import writing
 from app.db.workers import announce, withdraw
 from app.errors import ServiceError
-from app.queue import ADAPT_TASK, REPAIR_TASK, build_celery
+from app.messages.hints import ADAPT_TASK, REPAIR_TASK, build_celery
 from app.settings import load_settings
 from worker.sweeper import start_sweeper
 

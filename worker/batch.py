@@ -15,8 +15,8 @@ import torch
 
 from app.db.adaptations import claim, fail, give_back, next_waiting, succeed
 from app.db.engine import writing
-from app.events import tell_changed
 from app.inputs.examples import unpack_arrays
+from app.messages.news import tell_changed
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
 from app.values.adaptation import Adaptation, Outcome
 from models.checkpoint import InvalidCheckpoint

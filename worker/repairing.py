@@ -3,7 +3,7 @@
 from app.db.adaptations import lose, replace_phi
 from app.db.engine import reading, writing
 from app.db.finding import find, owner_of
-from app.events import tell_changed
+from app.messages.news import tell_changed
 from app.store import BlobDamaged, BlobMissing
 from app.values.adaptation import Adaptation
 from app.values.lifecycle import Status

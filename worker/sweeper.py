@@ -15,7 +15,7 @@ from app.db.adaptations import expire_due, next_waiting, recover_lost
 from app.db.engine import writing
 from app.db.idempotency import forget_keys
 from app.errors import ServiceError
-from app.events import tell_changed
+from app.messages.news import tell_changed
 
 log = logging.getLogger(__name__)
 

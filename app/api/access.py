@@ -17,7 +17,7 @@ from app.db.engine import reading
 from app.db.keys import has_keys, hash_of, tenant_of
 from app.db.tenants import DEFAULT
 from app.errors import ServiceError
-from app.remembering import Lasting
+from app.messages.memory import Lasting
 
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:@/?#]+)(?::[0-9]{0,5})?")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

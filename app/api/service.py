@@ -12,11 +12,11 @@ from fastapi import Depends, FastAPI, Request
 
 from app.backends import Backends, open_backends
 from app.errors import ServiceError
-from app.events import News
 from app.hot_models import HotModels
+from app.messages.memory import Memory
+from app.messages.news import News
 from app.predicting import Found, PredictOrder, find_model
 from app.prediction_desk import PredictionDesk
-from app.remembering import Memory
 from app.settings import Settings
 from app.warming import warm_up
 

@@ -17,7 +17,7 @@ from app.db.keys import NAME_CHARACTERS, KeyRow, create_key, list_keys, revoke_k
 from app.db.migrating import migrated
 from app.db.tenants import DEFAULT
 from app.errors import ServiceError
-from app.events import tell_keys_changed
+from app.messages.news import tell_keys_changed
 from app.settings import load_settings
 
 keys = typer.Typer(

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, select
 
 from app.db.engine import now_s
 from app.db.tables import adaptations as t
-from app.remembering import Lasting
+from app.messages.memory import Lasting
 from app.values.adaptation import Adaptation, CheckpointRef
 from app.values.lifecycle import Status, advance
 

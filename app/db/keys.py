@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, false, func, insert, or_, select, upd
 from app.db.engine import now_s, reading, writing
 from app.db.tables import api_keys as t
 from app.db.tenants import DEFAULT, ensure_tenant
-from app.remembering import Lasting
+from app.messages.memory import Lasting
 from app.values.adaptation import new_id
 
 PREFIX, LEAST_CHARACTERS = "fs_", 32

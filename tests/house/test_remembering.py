@@ -1,6 +1,6 @@
 """What a process remembers ends by its own clock, at any news, and where news cannot be heard."""
 
-from app.remembering import ADAPTATION_S, ADAPTATIONS, CALLER_S, CHANGED, Lasting, Memory, Phi
+from app.messages.memory import ADAPTATION_S, ADAPTATIONS, CALLER_S, CHANGED, Lasting, Memory, Phi
 
 MINE = Phi(tenant_id="mine", digest="d" * 64)
 

@@ -15,7 +15,7 @@ from sqlalchemy import text
 import worker.batch
 from app.db.adaptations import claim, recover_lost
 from app.db.engine import writing
-from app.events import CHANNEL
+from app.messages.news import CHANNEL
 from app.store import StoreUnavailable
 from tests.worker.conftest import OpenDesk
 from tests.worker.orders import look, place, sine_points

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from redis import Redis
 
-from app.events import News, tell_changed, tell_keys_changed
-from app.remembering import Lasting, Memory, Phi
+from app.messages.memory import Lasting, Memory, Phi
+from app.messages.news import News, tell_changed, tell_keys_changed
 from tests.worker.orders import place
 from worker.batch import run_hint
 from worker.desk import Desk

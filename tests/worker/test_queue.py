@@ -12,7 +12,7 @@ import pytest
 from kombu import Connection
 from redis import Redis
 
-from app.queue import PENDING, Queue, kombu_url, open_queue
+from app.messages.hints import PENDING, Queue, kombu_url, open_queue
 from app.settings import Settings, read_settings
 from tests.processes import free_port, running_service
 from tests.servers import RABBITMQ

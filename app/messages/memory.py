@@ -1,8 +1,9 @@
 """What one process remembers of keys and adaptations, so that a prediction asks no database.
 
-The row stays the truth: a memory holds only while news of changes would be heard (app/events.py),
-for some seconds at most, and never past the time at which its row ends by the database's clock. It
-must not know where the rows come from. One thread uses it: that of the event loop.
+The row stays the truth: a memory holds only while news of changes would be heard
+(app/messages/news.py), for some seconds at most, and never past the time at which its row ends by
+the database's clock. It must not know where the rows come from. One thread uses it: that of the
+event loop.
 """
 
 import math

@@ -18,7 +18,7 @@ from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from app.remembering import Memory
+from app.messages.memory import Memory
 
 CHANNEL = "fewstep:changed"
 KEYS = "keys"  # in place of an adaptation's id
