@@ -15,9 +15,9 @@ from sqlalchemy.exc import IntegrityError
 from app.backends import Backends, read_blob
 from app.db.adaptations import insert_queued
 from app.db.checkpoints import CheckpointRow
-from app.db.engine import reading, writing
-from app.db.finding import find, find_lasting
+from app.db.connections import reading, writing
 from app.db.idempotency import find_replay, keep_key
+from app.db.lookups import find, find_lasting
 from app.errors import ServiceError, refusal
 from app.inputs.examples import check_lengths, pack_arrays, unpack_arrays
 from app.inputs.support_sets import (

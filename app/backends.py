@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from app.db.engine import open_engine
+from app.db.connections import open_engine
 from app.errors import ServiceError
 from app.messages.hints import Queue, open_queue
 from app.settings import Settings

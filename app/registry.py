@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from app.db.checkpoints import CheckpointRow, add_version, find_version, list_versions
-from app.db.engine import reading, writing
+from app.db.connections import reading, writing
 from app.db.tenants import DEFAULT, SHARED, ensure_tenant
 from app.errors import ServiceError, refusal
 from app.store import BlobStore

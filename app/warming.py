@@ -7,8 +7,8 @@ import logging
 
 from app.backends import Backends, read_blob
 from app.db.checkpoints import list_versions
-from app.db.engine import reading
-from app.db.finding import recent_kinds
+from app.db.connections import reading
+from app.db.lookups import recent_kinds
 from app.db.tenants import SHARED
 from app.errors import ServiceError
 from app.prediction_desk import use_threads

@@ -13,7 +13,7 @@ from celery import signals
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.backends import open_backends
-from app.db.engine import writing
+from app.db.connections import writing
 from app.db.workers import announce, withdraw
 from app.errors import ServiceError
 from app.messages.hints import ADAPT_TASK, REPAIR_TASK, build_celery

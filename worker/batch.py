@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from app.db.adaptations import claim, fail, give_back, next_waiting, succeed
-from app.db.engine import writing
+from app.db.connections import writing
 from app.inputs.examples import unpack_arrays
 from app.messages.news import tell_changed
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable

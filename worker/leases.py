@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.backends import Backends
 from app.db.adaptations import extend_leases
-from app.db.engine import writing
+from app.db.connections import writing
 from app.errors import ServiceError
 from app.values.adaptation import Adaptation
 

@@ -1,8 +1,8 @@
 """Parameters that failed their check are derived again from θ and the support set."""
 
 from app.db.adaptations import lose, replace_phi
-from app.db.engine import reading, writing
-from app.db.finding import find, owner_of
+from app.db.connections import reading, writing
+from app.db.lookups import find, owner_of
 from app.messages.news import tell_changed
 from app.store import BlobDamaged, BlobMissing
 from app.values.adaptation import Adaptation

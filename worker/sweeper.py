@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.backends import Backends
 from app.db.adaptations import expire_due, next_waiting, recover_lost
-from app.db.engine import writing
+from app.db.connections import writing
 from app.db.idempotency import forget_keys
 from app.errors import ServiceError
 from app.messages.news import tell_changed

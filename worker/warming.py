@@ -6,8 +6,8 @@ import logging
 
 import numpy as np
 
-from app.db.engine import reading
-from app.db.finding import recent_kinds
+from app.db.connections import reading
+from app.db.lookups import recent_kinds
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
 from app.values.adaptation import CheckpointRef
 from app.warming import checkpoints_in_use

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from app.api.headers import parse_bearer, unauthenticated
 from app.api.service import Here, Service
-from app.db.engine import reading
+from app.db.connections import reading
 from app.db.keys import has_keys, hash_of, tenant_of
 from app.db.tenants import DEFAULT
 from app.errors import ServiceError

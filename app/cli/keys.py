@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from app.cli import valkey
 from app.cli.complaining import in_one_line
 from app.cli.tenants import Tenant
-from app.db.engine import reading, writing
+from app.db.connections import reading, writing
 from app.db.keys import NAME_CHARACTERS, KeyRow, create_key, list_keys, revoke_key
 from app.db.migrating import migrated
 from app.db.tenants import DEFAULT

@@ -6,7 +6,7 @@ import typer
 
 from app.cli.complaining import in_one_line
 from app.cli.preparing import prepare
-from app.db.engine import open_engine, reading
+from app.db.connections import open_engine, reading
 from app.db.workers import live_workers
 from app.errors import ServiceError
 from app.settings import load_settings

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Engine
 
-from app.db.engine import open_engine
+from app.db.connections import open_engine
 from app.db.keys import any_key, ensure_bootstrap_key
 from app.db.migrating import migrated
 from app.registry import install_shipped

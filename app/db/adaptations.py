@@ -11,9 +11,9 @@ from typing import Any, Final
 from sqlalchemy import CTE, Connection, and_, bindparam, case, insert, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from app.db.engine import now_s
+from app.db.connections import now_s
 from app.db.events import record, record_all
-from app.db.finding import adaptation_of
+from app.db.lookups import adaptation_of
 from app.db.tables import adaptations as t
 from app.values.adaptation import Adaptation, CheckpointRef, NewAdaptation, Outcome, example_steps
 from app.values.lifecycle import Status, advance

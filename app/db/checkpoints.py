@@ -8,7 +8,7 @@ from cachetools import LRUCache
 from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from app.db.engine import now_s
+from app.db.connections import now_s
 from app.db.tables import checkpoints as t
 from app.db.tenants import SHARED, ensure_tenant
 from app.values.adaptation import CheckpointRef

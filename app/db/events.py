@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
-from app.db.engine import now_s
+from app.db.connections import now_s
 from app.db.tables import events as t
 
 # Built once: putting a statement together takes as long as SQLite takes to run it.

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, and_, delete, insert, select
 
-from app.db.engine import now_s
+from app.db.connections import now_s
 from app.db.tables import idempotency_keys
 from app.values.adaptation import NewAdaptation
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, false, func, insert, or_, select, update
 
-from app.db.engine import now_s, reading, writing
+from app.db.connections import now_s, reading, writing
 from app.db.tables import api_keys as t
 from app.db.tenants import DEFAULT, ensure_tenant
 from app.messages.memory import Lasting

@@ -10,7 +10,7 @@ from alembic.config import Config
 from sqlalchemy import Engine, text
 
 import migrations
-from app.db.engine import available, open_engine
+from app.db.connections import available, open_engine
 
 ADVISORY_LOCK = 7_305_119  # any number, the same in every process
 

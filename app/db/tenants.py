@@ -4,7 +4,7 @@ checkpoints.
 
 from sqlalchemy import Connection, insert, select
 
-from app.db.engine import now_s
+from app.db.connections import now_s
 from app.db.tables import tenants as t
 
 DEFAULT, SHARED = "default", "shared"

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from app.db.engine import now_s
+from app.db.connections import now_s
 from app.db.tables import workers as t
 
 FRESH_S = 10

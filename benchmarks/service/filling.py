@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Engine, insert, select, text
 
-from app.db.engine import open_engine, writing
+from app.db.connections import open_engine, writing
 from app.db.tables import adaptations, events
 from app.store.blobs import blob_name, digest_of
 from app.values.adaptation import new_id

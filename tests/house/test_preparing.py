@@ -8,7 +8,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from app.cli.main import app
-from app.db.engine import open_engine, reading
+from app.db.connections import open_engine, reading
 from app.db.keys import list_keys
 from app.settings import environment, read_settings
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
-from app.db.engine import writing
+from app.db.connections import writing
 from app.db.keys import create_key, list_keys, revoke_key
 from tests.refusals.calls import JSON_BODY, Answer, Call, get, post, predict, send
 from tests.refusals.case import accepted, refused, same_bytes

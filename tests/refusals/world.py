@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 from sqlalchemy import Engine, func, insert, select, update
 
-from app.db.engine import now_s, open_engine, reading, writing
+from app.db.connections import now_s, open_engine, reading, writing
 from app.db.tables import adaptations, idempotency_keys
 from app.values.adaptation import new_id
 from tests.processes import Service, processes_of

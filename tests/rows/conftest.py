@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
-from app.db.engine import open_engine, writing
+from app.db.connections import open_engine, writing
 from app.db.migrating import migrate
 from app.db.tables import metadata
 from app.db.tenants import DEFAULT, SHARED, ensure_tenant

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from app.db.adaptations import claim, insert_queued, recover_lost
-from app.db.engine import writing
+from app.db.connections import writing
 from app.values.adaptation import Adaptation, CheckpointRef, NewAdaptation, Outcome, new_id
 
 LEASE_S = 60.0

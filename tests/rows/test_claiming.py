@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from app.db.adaptations import extend_leases, fail, succeed
-from app.db.engine import writing
+from app.db.connections import writing
 from tests.rows.orders import (
     OUTCOME,
     claimed,

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from app.db.adaptations import fail, replace_phi, succeed
-from app.db.engine import writing
+from app.db.connections import writing
 from tests.rows.orders import OUTCOME, claimed, events, lapse, queue, recovered
 
 # Drawn from the picture of the lifecycle, not from the code.

@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import Engine
 
 from app.db.adaptations import expire_due, fail, succeed
-from app.db.engine import reading, writing
-from app.db.finding import find
+from app.db.connections import reading, writing
+from app.db.lookups import find
 from tests.rows.orders import OUTCOME, claimed, events, queue, run, value
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, update
 from sqlalchemy.exc import IntegrityError
 
 from app.db.adaptations import insert_queued
-from app.db.engine import reading, writing
+from app.db.connections import reading, writing
 from app.db.idempotency import find_replay, forget_keys, keep_key
 from app.db.tables import idempotency_keys
 from app.db.tenants import ensure_tenant

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from app.db.engine import reading, writing
+from app.db.connections import reading, writing
 from app.db.keys import (
     any_key,
     create_key,

@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect
 
-from app.db.engine import open_engine
+from app.db.connections import open_engine
 from app.db.migrating import migrate
 from app.db.tables import metadata
 from tests.rows.orders import queue, run, value

@@ -5,7 +5,7 @@ import json
 from sqlalchemy import Engine
 
 from app.db.adaptations import next_waiting, succeed
-from app.db.engine import reading, writing
+from app.db.connections import reading, writing
 from app.values.adaptation import Adaptation
 from tests.rows.orders import (
     OUTCOME,

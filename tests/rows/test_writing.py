@@ -6,9 +6,9 @@ import time
 import pytest
 from sqlalchemy import Engine
 
-import app.db.engine
+import app.db.connections
 from app.db.adaptations import insert_queued
-from app.db.engine import writing
+from app.db.connections import writing
 from app.errors import ServiceError
 from tests.rows.orders import new_order, queue, run
 
@@ -39,7 +39,7 @@ def test_a_writer_whose_turn_does_not_come_is_told_that_the_database_is_busy(
 ) -> None:
     if engine.dialect.name != "sqlite":
         pytest.skip("PostgreSQL takes many writers at once")
-    monkeypatch.setattr(app.db.engine, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(app.db.connections, "BUSY_TIMEOUT_MS", 50)
 
     def write() -> None:
         with pytest.raises(ServiceError) as refused:

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 import worker.batch
 from app.db.adaptations import claim, recover_lost
-from app.db.engine import writing
+from app.db.connections import writing
 from app.messages.news import CHANNEL
 from app.store import StoreUnavailable
 from tests.worker.conftest import OpenDesk

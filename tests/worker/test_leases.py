@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 import worker.leases
 from app.db.adaptations import claim, recover_lost
-from app.db.engine import writing
+from app.db.connections import writing
 from app.errors import ServiceError
 from app.values.adaptation import Adaptation
 from tests.worker.conftest import OpenDesk

@@ -5,7 +5,7 @@ import pytest
 
 import worker.repairing
 from app.adapting import find_adaptation
-from app.db.engine import reading
+from app.db.connections import reading
 from app.db.events import kinds_of
 from app.errors import ServiceError
 from app.predicting import HotModels, PredictOrder, predict

@@ -7,7 +7,7 @@ from redis import Redis
 from sqlalchemy import text
 
 from app.db.adaptations import claim
-from app.db.engine import writing
+from app.db.connections import writing
 from app.errors import ServiceError
 from tests.worker.conftest import OpenDesk
 from tests.worker.orders import look, place

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, bindparam, select
 
-from app.db.engine import now_s
+from app.db.connections import now_s
 from app.db.tables import adaptations as t
 from app.messages.memory import Lasting
 from app.values.adaptation import Adaptation, CheckpointRef
