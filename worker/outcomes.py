@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from app.inputs.examples import unpack_arrays
-from app.predictions import readable
+from app.predictions.readable import readable
 from app.store import BlobDamaged, BlobMissing, StoreFull
 from app.values.adaptation import Adaptation, Outcome
 from models.adapted_file import dump_adapted

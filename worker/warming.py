@@ -6,11 +6,11 @@ import logging
 
 import numpy as np
 
+from app.checkpoints.in_use import checkpoints_in_use
 from app.db.connections import reading
 from app.db.lookups import recent_kinds
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
 from app.values.adaptation import CheckpointRef
-from app.warming import checkpoints_in_use
 from models.checkpoint import Checkpoint, InvalidCheckpoint
 from worker.desk import HOT_CHECKPOINTS, Desk, hot_checkpoint
 from worker.engine import Work, adapt_rows

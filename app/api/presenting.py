@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from app.adaptations.exporting import FORMATS
 from app.api import schemas
 from app.api.fields import TEN_YEARS_S
 from app.db.checkpoints import CheckpointRow
 from app.db.tenants import SHARED
-from app.exporting import FORMATS
 from app.inputs.class_names import MAX_LABEL_CHARACTERS
 from app.inputs.images import DECODERS
 from app.settings import Settings
@@ -67,7 +67,7 @@ def show_checkpoint(row: CheckpointRow) -> schemas.CheckpointResource:
 
 
 def show_prediction(answer: dict[str, Any]) -> dict[str, Any]:
-    """What ``app.predicting.answer`` gave, in the form of ``schemas.PredictResponse``."""
+    """What a prediction gave, in the form of ``schemas.PredictResponse``."""
     ref = answer.get("checkpoint")
     return answer | {"checkpoint": show_reference(ref).model_dump()} if ref else answer
 

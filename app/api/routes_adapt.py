@@ -9,7 +9,7 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
-from app.adapting import AdaptOrder, place_order
+from app.adaptations.placing import AdaptOrder, place_order
 from app.api.access import Tenant
 from app.api.answers import json_answer, problems
 from app.api.body import read_body, require_media_type

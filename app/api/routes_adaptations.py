@@ -3,7 +3,8 @@
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
-from app.adapting import find_adaptation
+from app.adaptations.exporting import adapted_file, check_format
+from app.adaptations.finding import find_adaptation
 from app.api.access import Tenant
 from app.api.answers import HEADERS, json_answer, problems
 from app.api.presenting import show_adaptation
@@ -13,7 +14,6 @@ from app.api.service import Here
 from app.api.timing import tell_rows_timing, timing_of
 from app.api.waiting import join_wait
 from app.errors import refusal
-from app.exporting import adapted_file, check_format
 
 router = APIRouter(tags=["adaptations"])
 WAIT = {

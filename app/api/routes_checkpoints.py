@@ -9,8 +9,8 @@ from app.api.presenting import show_checkpoint
 from app.api.queries import read_query
 from app.api.schemas import CheckpointPage, CheckpointResource
 from app.api.service import Here
+from app.checkpoints.registry import REFERENCE, find_checkpoint, list_checkpoints, parse_reference
 from app.errors import ServiceError
-from app.registry import REFERENCE, find_checkpoint, list_checkpoints, parse_reference
 
 router = APIRouter(tags=["checkpoints"])
 

@@ -15,7 +15,7 @@ from app.api.service import Service, service_of
 from app.api.strict_json import parse_json
 from app.api.timing import timing_of
 from app.errors import ServiceError, refusal
-from app.predicting import (
+from app.predictions.predicting import (
     LIGHT_BYTES,
     LIGHT_INPUTS,
     PredictOrder,

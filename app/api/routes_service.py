@@ -13,10 +13,10 @@ from app.api.queries import read_query
 from app.api.schemas import Limits
 from app.api.service import Here
 from app.backends import Backends
+from app.checkpoints.registry import list_checkpoints
 from app.db.connections import reading
 from app.db.workers import live_workers
 from app.errors import PROBLEMS, ServiceError
-from app.registry import list_checkpoints
 
 router = APIRouter(tags=["service"])
 

@@ -12,13 +12,13 @@ from fastapi import Depends, FastAPI, Request
 
 from app.backends import Backends, open_backends
 from app.errors import ServiceError
-from app.hot_models import HotModels
 from app.messages.memory import Memory
 from app.messages.news import News
-from app.predicting import Found, PredictOrder, find_model
-from app.prediction_desk import PredictionDesk
+from app.predictions.batching import PredictionDesk
+from app.predictions.hot_models import HotModels
+from app.predictions.predicting import Found, PredictOrder, find_model
+from app.predictions.warming import warm_up
 from app.settings import Settings
-from app.warming import warm_up
 
 LARGE_BODY_BYTES = 2**17  # some hundred times a request of five small pictures
 LARGE_BODIES_AT_ONCE = 2

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from anyio.to_thread import run_sync
 
-from app.adapting import find_adaptation
+from app.adaptations.finding import find_adaptation
 from app.api.service import Service
 from app.errors import ServiceError
 from app.values.adaptation import Adaptation

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Engine
 
+from app.checkpoints.registry import install, list_checkpoints
 from app.cli.complaining import in_one_line
 from app.cli.importing import import_checkpoint
 from app.cli.tenants import Tenant
@@ -17,7 +18,6 @@ from app.db.checkpoints import CheckpointRow
 from app.db.migrating import migrated
 from app.db.tenants import DEFAULT
 from app.errors import ServiceError
-from app.registry import install, list_checkpoints
 from app.settings import Settings, load_settings
 from app.store import StoreFull, StoreUnavailable, open_store
 

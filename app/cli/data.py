@@ -44,7 +44,7 @@ def checkpoint_file(name: str) -> Path:
 
     Raises FileNotFoundError where there is none.
     """
-    from app.registry import committed_folder
+    from app.checkpoints.registry import committed_folder
 
     committed = committed_folder()
     path = committed / f"{name}.safetensors"

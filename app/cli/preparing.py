@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 from sqlalchemy import Engine
 
+from app.checkpoints.registry import install_shipped
 from app.db.connections import open_engine
 from app.db.keys import any_key, ensure_bootstrap_key
 from app.db.migrating import migrated
-from app.registry import install_shipped
 from app.settings import Settings
 from app.store import open_store
 

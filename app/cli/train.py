@@ -93,7 +93,7 @@ def run_training(
 
 
 def _named(chosen: Any, name: str | None) -> Any:
-    from app.registry import check_name
+    from app.checkpoints.registry import check_name
 
     check_name(name or chosen.name)
     return chosen if name is None else replace(chosen, name=name)

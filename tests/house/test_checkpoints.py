@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from app.checkpoints.registry import shipped_files
 from app.cli.main import app
-from app.registry import shipped_files
 from app.settings import environment, read_settings
 from models.checkpoint import dump_checkpoint, load_checkpoint
 

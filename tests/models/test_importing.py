@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 from typer.testing import CliRunner
 
+from app.checkpoints.registry import committed_folder
 from app.cli.main import app
-from app.registry import committed_folder
 from models.checkpoint import Checkpoint, load_checkpoint, read_metadata
 from models.heads import apply_head
 from models.importing.bundle import load_bundle, read_bundle

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.adapting import AdaptOrder, find_adaptation, place_order
+from app.adaptations.placing import AdaptOrder, find_adaptation, place_order
 from app.values.adaptation import Adaptation, new_id
 from worker.desk import Desk
 

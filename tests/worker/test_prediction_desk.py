@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from app.prediction_desk import Predicted, PredictionDesk
-from app.predictions import softmax
+from app.predictions.batching import Predicted, PredictionDesk
+from app.predictions.readable import softmax
 from models.checkpoint import Checkpoint
 from models.served import ServedModel, serve_theta, stand_in
 from tests.worker.orders import drawings

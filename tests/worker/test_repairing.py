@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import worker.repairing
-from app.adapting import find_adaptation
+from app.adaptations.finding import find_adaptation
 from app.db.connections import reading
 from app.db.events import kinds_of
 from app.errors import ServiceError
-from app.predicting import HotModels, PredictOrder, predict
+from app.predictions.predicting import HotModels, PredictOrder, predict
 from tests.worker.orders import drawings, look, place
 from worker.batch import run_hint
 from worker.desk import Desk

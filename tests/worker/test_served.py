@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.predictions import softmax
+from app.predictions.readable import softmax
 from models.adapted_file import dump_adapted
 from models.checkpoint import Checkpoint
 from models.inner_loop import Adapted

@@ -6,12 +6,9 @@ Torch is imported late: only a process that predicts loads it.
 import logging
 
 from app.backends import Backends, read_blob
-from app.db.checkpoints import list_versions
-from app.db.connections import reading
-from app.db.lookups import recent_kinds
-from app.db.tenants import SHARED
+from app.checkpoints.in_use import checkpoints_in_use
 from app.errors import ServiceError
-from app.prediction_desk import use_threads
+from app.predictions.batching import use_threads
 from app.store import BlobDamaged, BlobMissing
 from app.values.adaptation import CheckpointRef
 
@@ -29,15 +26,6 @@ def warm_up(backends: Backends, threads: int) -> None:
     except ServiceError as error:  # it answers so to everybody then
         log.warning("networks not warmed: %s", error.detail)
     backends.queue.try_out()
-
-
-def checkpoints_in_use(backends: Backends) -> list[CheckpointRef]:
-    """Those of recent adaptations, newest first, then the shipped ones."""
-    with reading(backends.engine) as connection:
-        recent = [kind.checkpoint for kind in recent_kinds(connection)]
-        shipped = list_versions(connection, SHARED)
-    newest = {row.ref.name: row.ref for row in reversed(shipped)}
-    return list(dict.fromkeys([*recent, *newest.values()]))
 
 
 def _predict_once(backends: Backends, ref: CheckpointRef) -> None:

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 from sqlalchemy.exc import IntegrityError
 
+from app.adaptations.finding import find_adaptation
 from app.backends import Backends, read_blob
+from app.checkpoints.registry import Reference, find_checkpoint, parse_reference
 from app.db.adaptations import insert_queued
 from app.db.checkpoints import CheckpointRow
 from app.db.connections import reading, writing
 from app.db.idempotency import find_replay, keep_key
-from app.db.lookups import find, find_lasting
+from app.db.lookups import find
 from app.errors import ServiceError, refusal
 from app.inputs.examples import check_lengths, pack_arrays, unpack_arrays
 from app.inputs.support_sets import (
@@ -31,8 +33,6 @@ from app.inputs.support_sets import (
     read_query,
     read_support,
 )
-from app.messages.memory import Lasting
-from app.registry import Reference, find_checkpoint, parse_reference
 from app.settings import Settings
 from app.store import BlobDamaged, BlobMissing, StoreFull, StoreUnavailable
 from app.values.adaptation import (
@@ -93,22 +93,6 @@ def place_order(
         return first, True
     backends.queue.hint(row.id)
     return row, False
-
-
-def find_adaptation(backends: Backends, tenant_id: str, adaptation_id: str) -> Adaptation:
-    """A tenant's adaptation. Raises ServiceError ``not-found``, the same for another tenant's."""
-    return find_lasting_adaptation(backends, tenant_id, adaptation_id).value
-
-
-def find_lasting_adaptation(
-    backends: Backends, tenant_id: str, adaptation_id: str
-) -> Lasting[Adaptation]:
-    """The same, with the seconds until it expires."""
-    with reading(backends.engine) as connection:
-        found = find_lasting(connection, tenant_id, adaptation_id)
-    if found is None:
-        raise ServiceError("not-found", "there is no such adaptation")
-    return found
 
 
 def _replay(backends: Backends, order: AdaptOrder) -> Adaptation | None:

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from app.adapting import find_lasting_adaptation
+from app.adaptations.finding import find_lasting_adaptation
+from app.adaptations.results import check_ended_well, damaged
 from app.backends import Backends, read_blob
+from app.checkpoints.registry import find_checkpoint, parse_reference
 from app.db.checkpoints import CheckpointRow
 from app.errors import ServiceError, refusal
-from app.hot_models import HotModels
 from app.inputs.examples import check_lengths, read_examples, read_labels, read_values
 from app.inputs.images import is_small_png
 from app.inputs.support_sets import check_amount, image_limits, input_spec
 from app.messages.memory import Lasting, Memory, Phi
-from app.predictions import readable
-from app.registry import find_checkpoint, parse_reference
+from app.predictions.hot_models import HotModels
+from app.predictions.readable import readable
 from app.settings import Settings
 from app.store import BlobDamaged, BlobMissing
 from app.values.adaptation import Adaptation, CheckpointRef
-from app.values.lifecycle import Status
 
 if TYPE_CHECKING:
     from models.served import ServedModel
@@ -128,19 +128,6 @@ def is_light(order: PredictOrder, size_bytes: int) -> bool:
     )
 
 
-def check_ended_well(one: Adaptation) -> None:
-    """Raises ServiceError where an adaptation has no result (yet, or no more)."""
-    if one.status in (Status.QUEUED, Status.RUNNING):
-        raise ServiceError("not-ready", f"the adaptation is {one.status}", retry_after_s=1)
-    if one.status is Status.CANCELLED:
-        raise ServiceError("adaptation-failed", "the adaptation was cancelled")
-    if one.status is Status.FAILED:
-        code = (one.error or {}).get("code", "internal")
-        raise ServiceError("adaptation-failed", f"the adaptation failed: {code}")
-    if one.status is Status.EXPIRED:
-        raise ServiceError("expired", "the adaptation's time to live has passed")
-
-
 def adapted_model(backends: Backends, hot: HotModels, one: Adaptation) -> "ServedModel":
     """The hot model of an adaptation.
 
@@ -157,13 +144,6 @@ def adapted_model(backends: Backends, hot: HotModels, one: Adaptation) -> "Serve
         )
     except (BlobMissing, BlobDamaged) as error:
         raise damaged(backends, one) from error
-
-
-def damaged(backends: Backends, one: Adaptation) -> ServiceError:
-    """Has an adaptation's parameters derived again; the refusal to give meanwhile."""
-    backends.queue.repair(one.id)
-    detail = "the stored parameters failed their check and are being derived again"
-    return ServiceError("damaged", detail, retry_after_s=1)
 
 
 def _by_checkpoint(backends: Backends, hot: HotModels, order: PredictOrder) -> Found:

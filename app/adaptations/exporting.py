@@ -1,8 +1,8 @@
 """The adapted model as a file that needs nothing of ours to be used."""
 
+from app.adaptations.results import check_ended_well, damaged
 from app.backends import Backends, read_blob
 from app.errors import refusal
-from app.predicting import check_ended_well, damaged
 from app.store import BlobDamaged, BlobMissing
 from app.values.adaptation import Adaptation
 

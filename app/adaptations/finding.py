@@ -1,0 +1,24 @@
+"""A tenant's adaptation by its id."""
+
+from app.backends import Backends
+from app.db.connections import reading
+from app.db.lookups import find_lasting
+from app.errors import ServiceError
+from app.messages.memory import Lasting
+from app.values.adaptation import Adaptation
+
+
+def find_adaptation(backends: Backends, tenant_id: str, adaptation_id: str) -> Adaptation:
+    """A tenant's adaptation. Raises ServiceError ``not-found``, the same for another tenant's."""
+    return find_lasting_adaptation(backends, tenant_id, adaptation_id).value
+
+
+def find_lasting_adaptation(
+    backends: Backends, tenant_id: str, adaptation_id: str
+) -> Lasting[Adaptation]:
+    """The same, with the seconds until it expires."""
+    with reading(backends.engine) as connection:
+        found = find_lasting(connection, tenant_id, adaptation_id)
+    if found is None:
+        raise ServiceError("not-found", "there is no such adaptation")
+    return found
