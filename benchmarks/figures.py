@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from rich.progress import track
 
-from app.cli.complaining import in_one_line
-from app.cli.data import checkpoint_file, open_data
+from app.cli.errors import in_one_line
+from app.trainings.data import checkpoint_file, open_data
 from models.baselines import tune_step_size
 from models.checkpoint import load_checkpoint
 from models.episodes import Episodes, EpisodeShape, TaskDistribution

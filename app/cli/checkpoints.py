@@ -11,8 +11,8 @@ import typer
 from sqlalchemy import Engine
 
 from app.checkpoints.registry import install, list_checkpoints
-from app.cli.complaining import in_one_line
-from app.cli.importing import import_checkpoint
+from app.cli.errors import in_one_line
+from app.cli.learning.importing import import_checkpoint
 from app.cli.tenants import Tenant
 from app.db.checkpoints import CheckpointRow
 from app.db.migrating import migrated

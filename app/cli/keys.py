@@ -9,8 +9,8 @@ import typer
 from redis import Redis
 from sqlalchemy import Engine
 
-from app.cli import valkey
-from app.cli.complaining import in_one_line
+from app.cli.errors import in_one_line
+from app.cli.serving import valkey
 from app.cli.tenants import Tenant
 from app.db.connections import reading, writing
 from app.db.keys import NAME_CHARACTERS, KeyRow, create_key, list_keys, revoke_key

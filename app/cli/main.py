@@ -3,13 +3,13 @@
 import typer
 
 from app.cli.checkpoints import checkpoints
-from app.cli.evaluate import evaluate
 from app.cli.keys import keys
-from app.cli.operating import migrate, worker_health
+from app.cli.learning.evaluate import evaluate
+from app.cli.learning.train import train
 from app.cli.reproduce import reproduce
-from app.cli.serve import serve
-from app.cli.train import train
-from app.cli.worker import worker
+from app.cli.serving.maintenance import migrate, worker_health
+from app.cli.serving.serve import serve
+from app.cli.serving.worker import worker
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -9,11 +9,11 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from app.cli.complaining import in_one_line
-from app.cli.data import checkpoint_file, open_data
-from app.cli.publishing import TEST_SEED, wall_time_s
+from app.cli.errors import in_one_line
+from app.cli.learning.train import run_training
 from app.cli.results import Record, keep_records, load_records, number
-from app.cli.train import run_training
+from app.trainings.data import checkpoint_file, open_data
+from app.trainings.publishing import TEST_SEED, wall_time_s
 
 if TYPE_CHECKING:
     from models.reproductions import Measure, Row

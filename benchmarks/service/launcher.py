@@ -8,7 +8,7 @@ What a route of the product costs is told by the same server's answers on a rout
 from fastapi import FastAPI, Response
 
 from app.api import application
-from app.cli.serve import serve
+from app.cli.serving.serve import serve
 from app.settings import Settings
 
 create_app = application.create_app

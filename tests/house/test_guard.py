@@ -24,7 +24,7 @@ FAMILY = (
 SUPERVISOR = (
     "import sys, time\n"
     "from pathlib import Path\n"
-    "from app.cli.supervisor import Child, kept_running\n"
+    "from app.cli.serving.supervisor import Child, kept_running\n"
     "child = Child(name='family', command=sys.argv[2:], environment={}, grace_s=1)\n"
     "with kept_running(child, data_dir=Path(sys.argv[1])):\n"
     "    time.sleep(120)\n"

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import torch
 
-from app.cli import valkey
+from app.cli.serving import valkey
 from tests.house.test_guard import wait_for
 from tests.processes import (
     FEWSTEP,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from app.cli import supervisor
-from app.cli.supervisor import CannotStart, Child, kept_running, sole_use
+from app.cli.serving import supervisor
+from app.cli.serving.supervisor import CannotStart, Child, kept_running, sole_use
 from tests.house.test_guard import wait_for
 
 # Notes every start, and its stop after having finished something.

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from app.cli import valkey
-from app.cli.supervisor import Child, kept_running
+from app.cli.serving import valkey
+from app.cli.serving.supervisor import Child, kept_running
 
 
 @contextmanager

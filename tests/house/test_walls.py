@@ -26,6 +26,6 @@ def test_the_ground_floor_loads_neither_torch_nor_fastapi() -> None:
     assert loaded_by(*GROUND).isdisjoint({"torch", "fastapi", "starlette", "uvicorn"})
 
 
-@pytest.mark.parametrize("module", ["app.cli.guard", "app.settings", "app.store"])
+@pytest.mark.parametrize("module", ["app.cli.serving.guard", "app.settings", "app.store"])
 def test_what_must_start_fast_loads_no_numpy_and_no_database(module: str) -> None:
     assert loaded_by(module).isdisjoint({"numpy", "torch", "sqlalchemy", "celery", "obstore"})

@@ -45,7 +45,7 @@ def worker_processes(service: Service) -> dict[int, str]:
     return {
         pid: command
         for pid, command in mine.items()
-        if "app.cli.guard" not in command and ("celery" in command or "billiard" in command)
+        if "app.cli.serving.guard" not in command and ("celery" in command or "billiard" in command)
     }
 
 

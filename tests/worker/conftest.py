@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from app.backends import Backends, open_backends
-from app.cli.preparing import prepare
+from app.cli.serving.setup import prepare
 from app.settings import Settings, read_settings
 from models.checkpoint import Checkpoint, load_checkpoint
 from tests.servers import fresh_postgres

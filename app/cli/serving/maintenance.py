@@ -4,8 +4,8 @@ import socket
 
 import typer
 
-from app.cli.complaining import in_one_line
-from app.cli.preparing import prepare
+from app.cli.errors import in_one_line
+from app.cli.serving.setup import prepare
 from app.db.connections import open_engine, reading
 from app.db.workers import live_workers
 from app.errors import ServiceError

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from rich.progress import Progress
 
-from app.cli.data import checkpoint_file
+from app.trainings.data import checkpoint_file
 
 TEST_SEED = 600
 

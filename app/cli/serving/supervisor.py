@@ -101,7 +101,15 @@ def _start(child: Child, lock_path: Path) -> Run:
     read, write = os.pipe()
     options = ["--name", child.name, "--pipe-fd", str(read), "--lock", str(lock_path)]
     # -P: a folder called app where the service is started must not be taken for ours.
-    guard = [sys.executable, "-P", "-m", "app.cli.guard", *options, "--grace-s", str(child.grace_s)]
+    guard = [
+        sys.executable,
+        "-P",
+        "-m",
+        "app.cli.serving.guard",
+        *options,
+        "--grace-s",
+        str(child.grace_s),
+    ]
     pipe = FileIO(write, "w")
     try:
         process = subprocess.Popen(

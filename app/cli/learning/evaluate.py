@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from app.cli.complaining import in_one_line
-from app.cli.data import checkpoint_file, open_data
+from app.cli.errors import in_one_line
+from app.trainings.data import checkpoint_file, open_data
 
 
 def evaluate(

@@ -18,11 +18,11 @@ from typing import Any, Final
 
 import typer
 
-from app.cli import valkey
-from app.cli.announcing import announce_when_ready, base_url
-from app.cli.guard import die_with_parent
-from app.cli.supervisor import CannotStart, Child, kept_running, sole_use
-from app.cli.worker import worker_command
+from app.cli.serving import valkey
+from app.cli.serving.guard import die_with_parent
+from app.cli.serving.readiness import announce_when_ready, base_url
+from app.cli.serving.supervisor import CannotStart, Child, kept_running, sole_use
+from app.cli.serving.worker import worker_command
 from app.settings import Settings, environment, load_settings
 from worker.memory import M_MMAP_THRESHOLD, tell_allocator
 
@@ -158,7 +158,7 @@ def _message_server(settings: Settings) -> Iterator[Settings]:
 def _prepare(settings: Settings, address: tuple[Any, ...]) -> None:
     from sqlalchemy.exc import OperationalError
 
-    from app.cli.preparing import has_key, prepare
+    from app.cli.serving.setup import has_key, prepare
     from app.errors import ServiceError
 
     try:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from app.checkpoints.registry import check_name
-from app.cli.complaining import in_one_line
+from app.cli.errors import in_one_line
 
 DATA_SUFFIX = ".data-00000-of-00001"
 

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from app.cli.complaining import in_one_line
-from app.cli.curves import draw_curve
-from app.cli.data import checkpoint_file, open_data
-from app.cli.publishing import publish
+from app.cli.errors import in_one_line
+from app.trainings.curves import draw_curve
+from app.trainings.data import checkpoint_file, open_data
+from app.trainings.publishing import publish
 
 SAVED_EVERY = 200
 

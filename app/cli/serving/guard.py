@@ -1,4 +1,4 @@
-"""Keeps a child from outliving us: `python -m app.cli.guard --pipe-fd N … -- command`.
+"""Keeps a child from outliving us: `python -m app.cli.serving.guard --pipe-fd N … -- command`.
 
 The supervisor starts it in a session of its own and holds the other end of a pipe. One byte means
 "stop it", the end of the pipe means that the supervisor is gone. Either way, and also when the
