@@ -27,7 +27,7 @@ from benchmarks.peers.network import plain_network
 from benchmarks.timing import Times, Work, best_threads, in_turn, ratios, say, thread_counts
 from models.checkpoint import Checkpoint
 from models.episodes import Episodes
-from worker.memory import keep_freed_memory
+from worker.allocator import keep_freed_memory
 
 MODULE = "benchmarks.adapting"
 EPISODES, SHOTS = (1, 8, 32, 128, 256), (1, 5)

@@ -21,7 +21,7 @@ from benchmarks import contest
 from benchmarks.contest import LOOP, OURS, Trained
 from benchmarks.timing import Spread, Work, in_turn, ratios, say
 from models.checkpoint import Checkpoint
-from worker.memory import keep_freed_memory
+from worker.allocator import keep_freed_memory
 
 FLOORS = Path(__file__).parent / "floors.toml"
 SECONDS = 5.0  # per ratio, of which there are five

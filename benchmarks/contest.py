@@ -21,7 +21,7 @@ from models.outer_loop import MetaParams, outer_step
 from models.preprocessing import input_from_picture
 from models.training import at_once
 from tests import plain_maml
-from worker.engine import Failure, Work, adapt_rows
+from worker.stacking import Failure, Work, adapt_rows
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "models" / "checkpoints" / "omniglot-5way-1shot.safetensors"

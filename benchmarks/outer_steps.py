@@ -23,7 +23,7 @@ from benchmarks.peers.network import plain_network
 from benchmarks.timing import Work, in_turn, ratios, say
 from models.checkpoint import Checkpoint
 from models.normalisation import Params
-from worker.memory import keep_freed_memory
+from worker.allocator import keep_freed_memory
 
 MODULE = "benchmarks.outer_steps"
 QUERIES = (1, 15)  # per class: 5 + 5 and 5 + 75 images

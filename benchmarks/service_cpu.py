@@ -36,7 +36,7 @@ from benchmarks.service.orders import (
 )
 from benchmarks.service.processes import ROLES, cpu_by_role
 from benchmarks.service.services import KINDS, Measured, NotThere, service
-from worker.engine import adapt_rows
+from worker.stacking import adapt_rows
 
 GOAL_MS = 10
 CLIENTS = 64

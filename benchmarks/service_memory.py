@@ -30,7 +30,7 @@ from benchmarks.service.orders import (
 )
 from benchmarks.service.processes import bytes_on_disk, resident_bytes
 from benchmarks.service.services import Measured, service
-from worker.engine import adapt_rows
+from worker.stacking import adapt_rows
 
 FACTOR, CONSTANT = 1.2, 4096
 MAKERS, ASKERS, WARM_UP = 32, 10, 100

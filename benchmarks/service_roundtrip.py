@@ -37,7 +37,7 @@ from benchmarks.service.orders import (
     picture_work,
 )
 from benchmarks.service.services import KINDS, Measured, NotThere, service
-from worker.engine import adapt_rows
+from worker.stacking import adapt_rows
 
 GOAL_MS = 15
 WARM_UP = 10

@@ -21,12 +21,12 @@ from app.settings import load_settings
 from worker.sweeper import start_sweeper
 
 if TYPE_CHECKING:
-    from worker.desk import Desk
+    from worker.bench import Bench
 
 log = logging.getLogger(__name__)
 settings = load_settings()
 app = build_celery(settings)
-_desk: list["Desk"] = []  # the one desk of this process, from worker_process_init on
+_bench: list["Bench"] = []  # the one bench of this process, from worker_process_init on
 _stop_sweeping: list[threading.Event] = []
 _alive: list[threading.Thread] = []
 _leaving = threading.Event()
@@ -37,7 +37,7 @@ def adapt(adaptation_id: str) -> None:
     """A hint: this adaptation waits, and maybe its like."""
     from worker.batch import run_hint
 
-    run_hint(_desk[0], adaptation_id)
+    run_hint(_bench[0], adaptation_id)
 
 
 @app.task(name=REPAIR_TASK)  # type: ignore[untyped-decorator]
@@ -45,7 +45,7 @@ def repair(adaptation_id: str) -> None:
     """This adaptation's parameters failed their check."""
     from worker.repairing import repair as derive_again
 
-    derive_again(_desk[0], adaptation_id)
+    derive_again(_bench[0], adaptation_id)
 
 
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
@@ -62,24 +62,24 @@ def _stop_sweeper(**_: Any) -> None:
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
 def _sit_down(**_: Any) -> None:
     try:
-        _desk.append(_open_warm_desk())
+        _bench.append(_open_warm_bench())
     except Exception:  # a child that cannot work must not take hints; Celery starts another
         log.exception("worker cannot start")
         os._exit(1)
-    _alive.append(threading.Thread(target=partial(_live, _desk[0]), name="alive", daemon=True))
+    _alive.append(threading.Thread(target=partial(_live, _bench[0]), name="alive", daemon=True))
     _alive[0].start()
 
 
-def _open_warm_desk() -> "Desk":
-    from worker.desk import open_desk
+def _open_warm_bench() -> "Bench":
+    from worker.bench import open_bench
     from worker.warming import warm_up
 
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s"
     )
-    desk = open_desk(settings)
-    warm_up(desk)
-    return desk
+    bench = open_bench(settings)
+    warm_up(bench)
+    return bench
 
 
 @signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
@@ -87,17 +87,17 @@ def _stand_up(**_: Any) -> None:
     _leaving.set()
     for thread in _alive:
         thread.join(timeout=settings.heartbeat_s)  # or it would announce what is withdrawn
-    for desk in _desk:
-        with writing(desk.backends.engine) as connection:
-            withdraw(connection, desk.name)
+    for bench in _bench:
+        with writing(bench.backends.engine) as connection:
+            withdraw(connection, bench.name)
 
 
-def _live(desk: "Desk") -> None:
+def _live(bench: "Bench") -> None:
     """Says every other second that this process lives."""
     while not _leaving.is_set():
         try:
-            with writing(desk.backends.engine) as connection:
-                announce(connection, desk.name, host=desk.host, device=desk.device.type)
+            with writing(bench.backends.engine) as connection:
+                announce(connection, bench.name, host=bench.host, device=bench.device.type)
         except (SQLAlchemyError, ServiceError) as error:
             log.warning("not announced: %s", type(error).__name__)
         _leaving.wait(settings.heartbeat_s)

@@ -9,7 +9,7 @@ import torch
 
 from models.checkpoint import Checkpoint
 from models.inner_loop import Adapted
-from worker.engine import Failure, Work, adapt_rows, query_outputs
+from worker.stacking import Failure, Work, adapt_rows, query_outputs
 
 
 def leave_one_out(

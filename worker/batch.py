@@ -21,24 +21,24 @@ from app.store import BlobDamaged, BlobMissing, StoreUnavailable
 from app.values.adaptation import Adaptation, Outcome
 from models.checkpoint import InvalidCheckpoint
 from models.inner_loop import Adapted
-from worker.desk import Desk, hot_checkpoint
-from worker.engine import Failure, Work, adapt_rows
+from worker.bench import Bench, hot_checkpoint
 from worker.leases import Progress, keeping_leases
 from worker.outcomes import Result, outcome_of
+from worker.stacking import Failure, Work, adapt_rows
 
 STORE_PAUSE_S = 2
 
 log = logging.getLogger(__name__)
 
 
-def run_hint(desk: Desk, hint: str | None) -> int:
+def run_hint(bench: Bench, hint: str | None) -> int:
     """Claims one batch and runs it; how many adaptations that were."""
-    backends = desk.backends
+    backends = bench.backends
     backends.queue.taken()
     with writing(backends.engine) as connection:
         held = claim(
             connection,
-            worker=desk.name,
+            worker=bench.name,
             limit=backends.settings.batch_limit,
             lease_s=backends.settings.lease_s,
             most_example_steps=backends.settings.max_example_steps,
@@ -48,29 +48,29 @@ def run_hint(desk: Desk, hint: str | None) -> int:
     if left is not None:
         backends.queue.hint(left)  # another worker's, or this one's next
     if held:
-        _work_on(desk, held)
+        _work_on(bench, held)
     return len(held)
 
 
-def _work_on(desk: Desk, held: Sequence[Adaptation]) -> None:
+def _work_on(bench: Bench, held: Sequence[Adaptation]) -> None:
     try:
-        with keeping_leases(desk.backends, held) as progress:
-            results = run_batch(desk, held, progress)
+        with keeping_leases(bench.backends, held) as progress:
+            results = run_batch(bench, held, progress)
     except StoreUnavailable:
         log.warning("store unavailable, given back E=%d", len(held))
-        with writing(desk.backends.engine) as connection:
+        with writing(bench.backends.engine) as connection:
             # the sweeper hints again when the pause is over
             give_back(connection, held, pause_s=STORE_PAUSE_S, reason="store-unavailable")
         return
-    _finish(desk, held, results)  # the heartbeat has ended: both lock the batch's rows
+    _finish(bench, held, results)  # the heartbeat has ended: both lock the batch's rows
 
 
-def run_batch(desk: Desk, held: Sequence[Adaptation], progress: Progress) -> list[Result]:
+def run_batch(bench: Bench, held: Sequence[Adaptation], progress: Progress) -> list[Result]:
     """The result of every claimed row, in their order. An error in a batch makes its rows run
     alone. Raises StoreUnavailable; a broken device ends the process, and the leases do the rest.
     """
     try:
-        return _run(desk, held, progress)
+        return _run(bench, held, progress)
     except StoreUnavailable:
         raise
     except torch.AcceleratorError:  # the context is lost for good: no next row could succeed
@@ -80,26 +80,26 @@ def run_batch(desk: Desk, held: Sequence[Adaptation], progress: Progress) -> lis
         log.exception("batch failed adaptation_id=%s E=%d", held[0].id, len(held))
         if len(held) == 1:
             return [Failure(code="internal", detail="the service made a mistake; it was logged")]
-        return [run_batch(desk, [one], progress)[0] for one in held]
+        return [run_batch(bench, [one], progress)[0] for one in held]
 
 
-def load_work(desk: Desk, one: Adaptation) -> Work | Failure:
+def load_work(bench: Bench, one: Adaptation) -> Work | Failure:
     """A row's support set out of the store."""
     try:
-        arrays = unpack_arrays(desk.backends.store.get(one.tenant_id, one.support_digest))
+        arrays = unpack_arrays(bench.backends.store.get(one.tenant_id, one.support_digest))
     except (BlobMissing, BlobDamaged):
         return Failure(code="damaged", detail="the stored support set failed its check")
     return Work(x=arrays["x"], y=arrays["y"], step_size=one.step_size)
 
 
-def _run(desk: Desk, held: Sequence[Adaptation], progress: Progress) -> list[Result]:
+def _run(bench: Bench, held: Sequence[Adaptation], progress: Progress) -> list[Result]:
     first, claimed = held[0], time.perf_counter()
     try:
-        checkpoint = hot_checkpoint(desk, first.checkpoint)
+        checkpoint = hot_checkpoint(bench, first.checkpoint)
     except (BlobMissing, BlobDamaged, InvalidCheckpoint):
         lost = Failure(code="damaged", detail="the stored checkpoint failed its check")
         return [lost for _ in held]
-    loaded = [load_work(desk, one) for one in held]
+    loaded = [load_work(bench, one) for one in held]
     ready = [work for work in loaded if isinstance(work, Work)]
     progress.moved()
     started = time.perf_counter()
@@ -110,19 +110,19 @@ def _run(desk: Desk, held: Sequence[Adaptation], progress: Progress) -> list[Res
             ready,
             outputs=first.outputs,
             steps=first.steps,
-            device=desk.device,
+            device=bench.device,
             progress=progress.moved,
         )
     )
     adapt_ms = (time.perf_counter() - started) * 1000
     results: list[Result] = []
     # A row alone says by itself that the store is full; a batch that fails runs row by row.
-    with desk.backends.store.together() if len(held) > 1 else nullcontext():
+    with bench.backends.store.together() if len(held) > 1 else nullcontext():
         for one, work in zip(held, loaded, strict=True):
             result = next(adapted) if isinstance(work, Work) else work
             if isinstance(result, Adapted) and isinstance(work, Work):
                 timing = _timing(one, load_ms, adapt_ms, len(ready))
-                results.append(outcome_of(desk, checkpoint, one, work, result, timing))
+                results.append(outcome_of(bench, checkpoint, one, work, result, timing))
             elif isinstance(result, Failure):
                 results.append(result)
             progress.moved()
@@ -140,11 +140,11 @@ def _timing(one: Adaptation, load_ms: float, adapt_ms: float, batch_size: int) -
     }
 
 
-def _finish(desk: Desk, held: Sequence[Adaptation], results: Sequence[Result]) -> None:
+def _finish(bench: Bench, held: Sequence[Adaptation], results: Sequence[Result]) -> None:
     pairs = list(zip(held, results, strict=True))
     good = [(one, result) for one, result in pairs if isinstance(result, Outcome)]
     bad = [(one, result) for one, result in pairs if isinstance(result, Failure)]
-    with writing(desk.backends.engine) as connection:
+    with writing(bench.backends.engine) as connection:
         kept = succeed(connection, good)
         for one, why in bad:
             if fail(connection, one, code=why.code, detail=why.detail):
@@ -154,12 +154,12 @@ def _finish(desk: Desk, held: Sequence[Adaptation], results: Sequence[Result]) -
             "ended adaptation_id=%s status=%s worker=%s epoch=%d E=%d steps=%d",
             one.id,
             _word(result) if one.id in kept else "fenced",
-            desk.name,
+            bench.name,
             one.epoch,
             len(held),
             one.steps,
         )
-    tell_changed(desk.backends.queue.redis, [one.id for one in held])
+    tell_changed(bench.backends.queue.redis, [one.id for one in held])
 
 
 def _word(result: Result) -> str:

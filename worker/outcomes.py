@@ -11,14 +11,14 @@ from models.adapted_file import dump_adapted
 from models.checkpoint import Checkpoint
 from models.inner_loop import Adapted
 from worker.assessing import leave_one_out, score
-from worker.desk import Desk
-from worker.engine import Failure, Work, before_adaptation, query_outputs
+from worker.bench import Bench
+from worker.stacking import Failure, Work, before_adaptation, query_outputs
 
 Result = Outcome | Failure
 
 
 def outcome_of(
-    desk: Desk,
+    bench: Bench,
     checkpoint: Checkpoint,
     one: Adaptation,
     work: Work,
@@ -30,7 +30,7 @@ def outcome_of(
     predictions = None
     if one.query_digest is not None:
         try:
-            query = unpack_arrays(desk.backends.store.get(one.tenant_id, one.query_digest))
+            query = unpack_arrays(bench.backends.store.get(one.tenant_id, one.query_digest))
         except (BlobMissing, BlobDamaged):
             return Failure(code="damaged", detail="the stored query set failed its check")
         outputs = query_outputs(checkpoint, adapted, query["x"])
@@ -42,7 +42,7 @@ def outcome_of(
         metrics |= leave_one_out(checkpoint, work, outputs=one.outputs, steps=one.steps)
     storing = time.perf_counter()
     try:
-        phi = store_phi(desk, checkpoint, one, adapted)
+        phi = store_phi(bench, checkpoint, one, adapted)
     except StoreFull:
         return Failure(code="store-full", detail="there is no room for the adapted parameters")
     timing = timing | {"store_ms": round((time.perf_counter() - storing) * 1000, 3)}
@@ -63,9 +63,9 @@ def _query_metrics(
     }
 
 
-def store_phi(desk: Desk, checkpoint: Checkpoint, one: Adaptation, adapted: Adapted) -> str:
+def store_phi(bench: Bench, checkpoint: Checkpoint, one: Adaptation, adapted: Adapted) -> str:
     """Keeps φ as a blob of the tenant; its digest."""
-    return desk.backends.store.put(
+    return bench.backends.store.put(
         one.tenant_id, dump_adapted(adapted, description_of(checkpoint, one))
     )
 

@@ -10,59 +10,59 @@ from app.values.lifecycle import Status
 from models.checkpoint import InvalidCheckpoint
 from models.inner_loop import Adapted
 from worker.batch import load_work
-from worker.desk import Desk, hot_checkpoint
-from worker.engine import Failure, Work, adapt_rows
+from worker.bench import Bench, hot_checkpoint
 from worker.outcomes import store_phi
+from worker.stacking import Failure, Work, adapt_rows
 
 
-def repair(desk: Desk, adaptation_id: str) -> bool:
+def repair(bench: Bench, adaptation_id: str) -> bool:
     """Whether a succeeded row's parameters are whole now, derived again where they were not.
 
     A row whose support set is damaged as well becomes *failed*. Raises StoreUnavailable.
     """
-    one = _find(desk, adaptation_id)
+    one = _find(bench, adaptation_id)
     if one is None or one.status is not Status.SUCCEEDED:
         return False
-    if _is_whole(desk, one):
+    if _is_whole(bench, one):
         return True
-    work = load_work(desk, one)
+    work = load_work(bench, one)
     if isinstance(work, Failure):
-        now = _find(desk, adaptation_id)
-        if now is not None and _is_whole(desk, now):  # somebody else was faster
+        now = _find(bench, adaptation_id)
+        if now is not None and _is_whole(bench, now):  # somebody else was faster
             return True
-        with writing(desk.backends.engine) as connection:
+        with writing(bench.backends.engine) as connection:
             lose(connection, one)
-        tell_changed(desk.backends.queue.redis, [one.id])
+        tell_changed(bench.backends.queue.redis, [one.id])
         return False
-    phi_digest = _derive(desk, one, work)
+    phi_digest = _derive(bench, one, work)
     if phi_digest is None:  # memory, or θ: another time, or another worker, may do better
         return False
-    with writing(desk.backends.engine) as connection:
+    with writing(bench.backends.engine) as connection:
         replace_phi(connection, one, phi_digest)
-    tell_changed(desk.backends.queue.redis, [one.id])
+    tell_changed(bench.backends.queue.redis, [one.id])
     return True
 
 
-def _find(desk: Desk, adaptation_id: str) -> Adaptation | None:
-    with reading(desk.backends.engine) as connection:
+def _find(bench: Bench, adaptation_id: str) -> Adaptation | None:
+    with reading(bench.backends.engine) as connection:
         tenant_id = owner_of(connection, adaptation_id)
         return find(connection, tenant_id, adaptation_id) if tenant_id else None
 
 
-def _is_whole(desk: Desk, one: Adaptation) -> bool:
+def _is_whole(bench: Bench, one: Adaptation) -> bool:
     try:
-        desk.backends.store.get(one.tenant_id, str(one.phi_digest))
+        bench.backends.store.get(one.tenant_id, str(one.phi_digest))
     except (BlobMissing, BlobDamaged):
         return False
     return True
 
 
-def _derive(desk: Desk, one: Adaptation, work: Work) -> str | None:
+def _derive(bench: Bench, one: Adaptation, work: Work) -> str | None:
     try:
-        checkpoint = hot_checkpoint(desk, one.checkpoint)
+        checkpoint = hot_checkpoint(bench, one.checkpoint)
     except (BlobMissing, BlobDamaged, InvalidCheckpoint):
         return None
     (result,) = adapt_rows(
-        checkpoint, [work], outputs=one.outputs, steps=one.steps, device=desk.device
+        checkpoint, [work], outputs=one.outputs, steps=one.steps, device=bench.device
     )
-    return store_phi(desk, checkpoint, one, result) if isinstance(result, Adapted) else None
+    return store_phi(bench, checkpoint, one, result) if isinstance(result, Adapted) else None

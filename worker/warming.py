@@ -12,8 +12,8 @@ from app.db.lookups import recent_kinds
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
 from app.values.adaptation import CheckpointRef
 from models.checkpoint import Checkpoint, InvalidCheckpoint
-from worker.desk import HOT_CHECKPOINTS, Desk, hot_checkpoint
-from worker.engine import Work, adapt_rows
+from worker.bench import HOT_CHECKPOINTS, Bench, hot_checkpoint
+from worker.stacking import Work, adapt_rows
 
 MOST_SHAPES = 16
 MOST_EXAMPLES = 100  # more take longer than their preparing, which no request would feel
@@ -21,26 +21,26 @@ MOST_EXAMPLES = 100  # more take longer than their preparing, which no request w
 log = logging.getLogger(__name__)
 
 
-def warm_up(desk: Desk) -> None:
+def warm_up(bench: Bench) -> None:
     """Takes a step with the checkpoints of recent adaptations, then with the shipped ones, so that
     no request is the first.
     """
-    for ref in checkpoints_in_use(desk.backends)[:HOT_CHECKPOINTS]:
-        checkpoint = _loaded(desk, ref)
+    for ref in checkpoints_in_use(bench.backends)[:HOT_CHECKPOINTS]:
+        checkpoint = _loaded(bench, ref)
         if checkpoint is not None:
-            _one_step(desk, checkpoint, *_usual_shape(checkpoint))
-    with reading(desk.backends.engine) as connection:
+            _one_step(bench, checkpoint, *_usual_shape(checkpoint))
+    with reading(bench.backends.engine) as connection:
         kinds = recent_kinds(connection)
     for kind in kinds[:MOST_SHAPES]:
-        checkpoint = _loaded(desk, kind.checkpoint)
+        checkpoint = _loaded(bench, kind.checkpoint)
         if checkpoint is not None and kind.support_examples <= MOST_EXAMPLES:
-            _one_step(desk, checkpoint, kind.support_examples, kind.outputs)
-    desk.backends.queue.try_out()
+            _one_step(bench, checkpoint, kind.support_examples, kind.outputs)
+    bench.backends.queue.try_out()
 
 
-def _loaded(desk: Desk, ref: CheckpointRef) -> Checkpoint | None:
+def _loaded(bench: Bench, ref: CheckpointRef) -> Checkpoint | None:
     try:
-        return hot_checkpoint(desk, ref)
+        return hot_checkpoint(bench, ref)
     except (BlobMissing, BlobDamaged, InvalidCheckpoint, StoreUnavailable) as error:
         log.warning("checkpoint not warmed name=%s: %s", ref.name, type(error).__name__)
         return None
@@ -54,9 +54,9 @@ def _usual_shape(checkpoint: Checkpoint) -> tuple[int, int]:
     return ways, ways
 
 
-def _one_step(desk: Desk, checkpoint: Checkpoint, examples: int, outputs: int) -> None:
+def _one_step(bench: Bench, checkpoint: Checkpoint, examples: int, outputs: int) -> None:
     x = np.zeros((examples, *checkpoint.input["shape"]), np.float32)
     labels, values = np.arange(examples) % outputs, np.zeros((examples, outputs), np.float32)
     y = values if checkpoint.learner.task == "regression" else labels
     work = Work(x=x, y=y, step_size=0.0)
-    adapt_rows(checkpoint, [work], outputs=outputs, steps=1, device=desk.device)
+    adapt_rows(checkpoint, [work], outputs=outputs, steps=1, device=bench.device)

@@ -13,7 +13,7 @@ from PIL import Image
 from benchmarks.service.client import post, post_form
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.preprocessing import input_from_picture
-from worker.engine import Work
+from worker.stacking import Work
 
 DRAWINGS = Path(__file__).parents[2] / "examples" / "characters"
 CHECKPOINTS = Path(__file__).parents[2] / "models" / "checkpoints"

@@ -1,4 +1,4 @@
-"""A worker's desk in this process: real Redis, a database of our own, blobs in a folder."""
+"""A worker's bench in this process: real Redis, a database of our own, blobs in a folder."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,10 +12,10 @@ from app.cli.serving.setup import prepare
 from app.settings import Settings, read_settings
 from models.checkpoint import Checkpoint, load_checkpoint
 from tests.servers import fresh_postgres
-from worker.desk import Desk
+from worker.bench import Bench
 
 CHECKPOINTS = Path(__file__).parents[2] / "models" / "checkpoints"
-OpenDesk = Callable[..., Desk]
+OpenBench = Callable[..., Bench]
 
 
 @pytest.fixture
@@ -25,34 +25,34 @@ def settings(tmp_path: Path, redis_url: str) -> Settings:
 
 
 @pytest.fixture
-def open_desk(settings: Settings) -> Iterator[OpenDesk]:
+def open_bench(settings: Settings) -> Iterator[OpenBench]:
     """Desks with shipped checkpoints in their store; settings are the test's but for changes."""
     opened: list[Backends] = []
 
-    def desk(**changes: Any) -> Desk:
+    def bench(**changes: Any) -> Bench:
         own = settings.model_copy(update=changes)
         prepare(own)
         opened.append(open_backends(own))
-        return Desk(backends=opened[-1], device=torch.device("cpu"), name="w", host="here")
+        return Bench(backends=opened[-1], device=torch.device("cpu"), name="w", host="here")
 
-    yield desk
+    yield bench
     for backends in opened:
         backends.close()
 
 
 @pytest.fixture
-def desk(open_desk: OpenDesk) -> Desk:
-    """One such desk."""
-    return open_desk()
+def bench(open_bench: OpenBench) -> Bench:
+    """One such bench."""
+    return open_bench()
 
 
 @pytest.fixture
-def postgres_desk(open_desk: OpenDesk) -> Iterator[Desk]:
+def postgres_bench(open_bench: OpenBench) -> Iterator[Bench]:
     """The same on PostgreSQL, which takes fewer values than SQLite."""
     with fresh_postgres() as url:
-        desk = open_desk(database_url=url)
-        yield desk
-        desk.backends.engine.dispose()
+        bench = open_bench(database_url=url)
+        yield bench
+        bench.backends.engine.dispose()
 
 
 @pytest.fixture(scope="session")

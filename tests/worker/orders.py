@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.adaptations.placing import AdaptOrder, find_adaptation, place_order
 from app.values.adaptation import Adaptation, new_id
-from worker.desk import Desk
+from worker.bench import Bench
 
 SHAPE = (1, 28, 28)
 
@@ -44,11 +44,11 @@ def order_of(**changes: Any) -> AdaptOrder:
     return AdaptOrder(**values | changes)
 
 
-def place(desk: Desk, **changes: Any) -> str:
+def place(bench: Bench, **changes: Any) -> str:
     """The id of a newly queued adaptation."""
-    return place_order(desk.backends, order_of(**changes), new_id())[0].id
+    return place_order(bench.backends, order_of(**changes), new_id())[0].id
 
 
-def look(desk: Desk, adaptation_id: str) -> Adaptation:
+def look(bench: Bench, adaptation_id: str) -> Adaptation:
     """How the adaptation stands."""
-    return find_adaptation(desk.backends, "default", adaptation_id)
+    return find_adaptation(bench.backends, "default", adaptation_id)

@@ -17,27 +17,27 @@ from app.db.adaptations import claim, recover_lost
 from app.db.connections import writing
 from app.messages.news import CHANNEL
 from app.store import StoreUnavailable
-from tests.worker.conftest import OpenDesk
+from tests.worker.conftest import OpenBench
 from tests.worker.orders import look, place, sine_points
 from worker.batch import run_hint
-from worker.desk import Desk
-from worker.engine import adapt_rows
+from worker.bench import Bench
+from worker.stacking import adapt_rows
 
 
-def kinds(desk: Desk, adaptation_id: str) -> list[str]:
+def kinds(bench: Bench, adaptation_id: str) -> list[str]:
     query = "SELECT kind FROM events WHERE adaptation_id = :id ORDER BY number"
-    with desk.backends.engine.begin() as connection:
+    with bench.backends.engine.begin() as connection:
         return list(connection.execute(text(query), {"id": adaptation_id}).scalars())
 
 
-def test_a_batch_ends_all_its_rows_with_all_that_they_asked_for(desk: Desk) -> None:
+def test_a_batch_ends_all_its_rows_with_all_that_they_asked_for(bench: Bench) -> None:
     x, y = sine_points(7, count=30)
-    plain = place(desk)
-    asking = place(desk, query_inputs=x.tolist(), query_targets=y.tolist())
+    plain = place(bench)
+    asking = place(bench, query_inputs=x.tolist(), query_targets=y.tolist())
 
-    assert run_hint(desk, plain) == 2
+    assert run_hint(bench, plain) == 2
 
-    first, second = look(desk, plain), look(desk, asking)
+    first, second = look(bench, plain), look(bench, asking)
     assert [first.status, second.status] == ["succeeded", "succeeded"]
     assert first.metrics is not None
     assert second.metrics is not None
@@ -48,95 +48,95 @@ def test_a_batch_ends_all_its_rows_with_all_that_they_asked_for(desk: Desk) -> N
     assert second.metrics["query_mse"] == pytest.approx(np.mean((values - y) ** 2), rel=1e-5)
     assert first.timing is not None
     assert first.timing["batch_size"] == 2
-    assert kinds(desk, plain) == kinds(desk, asking) == ["queued", "running", "succeeded"]
+    assert kinds(bench, plain) == kinds(bench, asking) == ["queued", "running", "succeeded"]
 
 
-def test_who_waits_is_woken_after_the_rows_have_ended(desk: Desk, redis_url: str) -> None:
-    mine = place(desk)
+def test_who_waits_is_woken_after_the_rows_have_ended(bench: Bench, redis_url: str) -> None:
+    mine = place(bench)
 
     with Redis.from_url(redis_url) as client, client.pubsub() as ears:
         ears.subscribe(CHANNEL)
         ears.get_message(timeout=5)  # that we are subscribed
-        run_hint(desk, mine)
+        run_hint(bench, mine)
         heard = ears.get_message(timeout=5)
 
     assert heard is not None
     assert heard["data"] == mine.encode()
-    assert look(desk, mine).status == "succeeded"
+    assert look(bench, mine).status == "succeeded"
 
 
 def test_no_transaction_is_open_while_the_device_works(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_then: list[int] = []
 
     def watched(*arguments: Any, **more: Any) -> Any:
-        open_then.append(desk.backends.engine.pool.checkedout())  # type: ignore[attr-defined]
+        open_then.append(bench.backends.engine.pool.checkedout())  # type: ignore[attr-defined]
         return adapt_rows(*arguments, **more)
 
     monkeypatch.setattr(worker.batch, "adapt_rows", watched)
-    mine = place(desk)
+    mine = place(bench)
 
-    run_hint(desk, mine)
+    run_hint(bench, mine)
 
     assert open_then == [0]
-    assert look(desk, mine).status == "succeeded"
+    assert look(bench, mine).status == "succeeded"
 
 
-def test_a_damaged_support_set_fails_alone(desk: Desk) -> None:
-    ids = [place(desk), place(desk, support_inputs=[1.0] * 5), place(desk)]
-    folder = desk.backends.settings.data_dir / "blobs" / "default"
-    (folder / look(desk, ids[1]).support_digest).write_bytes(b"something else")
+def test_a_damaged_support_set_fails_alone(bench: Bench) -> None:
+    ids = [place(bench), place(bench, support_inputs=[1.0] * 5), place(bench)]
+    folder = bench.backends.settings.data_dir / "blobs" / "default"
+    (folder / look(bench, ids[1]).support_digest).write_bytes(b"something else")
 
-    run_hint(desk, None)
+    run_hint(bench, None)
 
-    assert [look(desk, one).status for one in ids] == ["succeeded", "failed", "succeeded"]
-    error = look(desk, ids[1]).error
+    assert [look(bench, one).status for one in ids] == ["succeeded", "failed", "succeeded"]
+    error = look(bench, ids[1]).error
     assert error is not None
     assert error["code"] == "damaged"
 
 
 def test_a_mistake_of_ours_in_one_row_ends_that_row_alone(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = [place(desk, name=name) for name in ("good", "bad", "fine")]
+    ids = [place(bench, name=name) for name in ("good", "bad", "fine")]
     real = worker.batch.outcome_of
 
-    def stumbling(desk: Desk, checkpoint: Any, one: Any, *rest: Any) -> Any:
+    def stumbling(bench: Bench, checkpoint: Any, one: Any, *rest: Any) -> Any:
         if one.name == "bad":
             raise ZeroDivisionError
-        return real(desk, checkpoint, one, *rest)
+        return real(bench, checkpoint, one, *rest)
 
     monkeypatch.setattr(worker.batch, "outcome_of", stumbling)
 
-    run_hint(desk, None)
+    run_hint(bench, None)
 
-    assert [look(desk, one).status for one in ids] == ["succeeded", "failed", "succeeded"]
-    assert look(desk, ids[1]).error == {
+    assert [look(bench, one).status for one in ids] == ["succeeded", "failed", "succeeded"]
+    assert look(bench, ids[1]).error == {
         "code": "internal",
         "detail": "the service made a mistake; it was logged",
     }
 
 
-def test_a_checkpoint_that_is_gone_fails_its_rows_and_says_why(desk: Desk) -> None:
-    mine = place(desk)
-    shutil.rmtree(desk.backends.settings.data_dir / "blobs" / "shared")
+def test_a_checkpoint_that_is_gone_fails_its_rows_and_says_why(bench: Bench) -> None:
+    mine = place(bench)
+    shutil.rmtree(bench.backends.settings.data_dir / "blobs" / "shared")
 
-    run_hint(desk, mine)
+    run_hint(bench, mine)
 
-    error = look(desk, mine).error
+    error = look(bench, mine).error
     assert error is not None
     assert error["code"] == "damaged"
 
 
 def test_a_frozen_worker_that_wakes_up_changes_nothing(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine = place(desk)
+    mine = place(bench)
 
     def overtaken(*arguments: Any, **more: Any) -> Any:
         result = adapt_rows(*arguments, **more)
-        with writing(desk.backends.engine) as connection:
+        with writing(bench.backends.engine) as connection:
             connection.execute(text("UPDATE adaptations SET lease_until = 0"))
             recover_lost(connection)
             claim(connection, worker="heir", limit=1, lease_s=60, most_example_steps=20_000)
@@ -144,35 +144,35 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(
 
     monkeypatch.setattr(worker.batch, "adapt_rows", overtaken)
 
-    run_hint(desk, mine)
+    run_hint(bench, mine)
 
-    assert look(desk, mine).status == "running"
-    assert look(desk, mine).phi_digest is None
-    assert kinds(desk, mine) == ["queued", "running", "queued", "running"]
+    assert look(bench, mine).status == "running"
+    assert look(bench, mine).phi_digest is None
+    assert kinds(bench, mine) == ["queued", "running", "queued", "running"]
 
 
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")  # as in a worker that runs
 def test_a_score_beyond_float32_is_a_number_and_costs_no_neighbour_its_result(
-    postgres_desk: Desk,
+    postgres_bench: Bench,
 ) -> None:
-    desk = postgres_desk
-    good = place(desk)
-    far = place(desk, query_inputs=[1.0], query_targets=[1e30])
+    bench = postgres_bench
+    good = place(bench)
+    far = place(bench, query_inputs=[1.0], query_targets=[1e30])
 
-    run_hint(desk, good)
+    run_hint(bench, good)
 
-    assert [look(desk, one).status for one in (good, far)] == ["succeeded", "succeeded"]
-    metrics = look(desk, far).metrics
+    assert [look(bench, one).status for one in (good, far)] == ["succeeded", "succeeded"]
+    metrics = look(bench, far).metrics
     assert metrics is not None
     assert metrics["query_mse"] == pytest.approx(1e60, rel=1e-3)
 
 
-def test_assessing_scores_as_leaving_each_example_out_by_hand_does(desk: Desk) -> None:
+def test_assessing_scores_as_leaving_each_example_out_by_hand_does(bench: Bench) -> None:
     x, y = sine_points(3)
-    mine = place(desk, support_inputs=x.tolist(), support_targets=y.tolist(), assess=True)
+    mine = place(bench, support_inputs=x.tolist(), support_targets=y.tolist(), assess=True)
     without = [
         place(
-            desk,
+            bench,
             support_inputs=np.delete(x, index, axis=0).tolist(),
             support_targets=np.delete(y, index, axis=0).tolist(),
             query_inputs=[x[index].tolist()],
@@ -180,57 +180,57 @@ def test_assessing_scores_as_leaving_each_example_out_by_hand_does(desk: Desk) -
         )
         for index in range(len(x))
     ]
-    while run_hint(desk, None):
+    while run_hint(bench, None):
         pass
 
-    metrics = [look(desk, one).metrics or {} for one in without]
+    metrics = [look(bench, one).metrics or {} for one in without]
     by_hand = np.mean([one["query_mse"] for one in metrics])
-    assessed = look(desk, mine).metrics
+    assessed = look(bench, mine).metrics
     assert assessed is not None
     assert assessed["leave_one_out_mse"] == pytest.approx(by_hand, rel=1e-4)
 
 
 def test_a_full_store_fails_the_row_with_its_reason(
-    open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
+    open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from app.store import StoreFull
     from app.store.files import FileStore
 
-    desk = open_desk()
-    mine = place(desk)
+    bench = open_bench()
+    mine = place(bench)
 
     def full(self: FileStore, tenant: str, data: bytes) -> str:
         raise StoreFull("no space is left for blobs")
 
     monkeypatch.setattr(FileStore, "put", full)
 
-    run_hint(desk, mine)
+    run_hint(bench, mine)
 
-    error = look(desk, mine).error
+    error = look(bench, mine).error
     assert error is not None
     assert error["code"] == "store-full"
 
 
 def test_a_disk_that_is_full_when_a_batch_is_synced_fails_each_row_with_its_reason(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = [place(desk), place(desk, step_size=0.02)]
+    ids = [place(bench), place(bench, step_size=0.02)]
 
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as disk:
         disk.setattr(os, "fsync", full)
-        assert run_hint(desk, ids[0]) == 2
+        assert run_hint(bench, ids[0]) == 2
 
-    assert [(look(desk, one).error or {}).get("code") for one in ids] == ["store-full"] * 2
+    assert [(look(bench, one).error or {}).get("code") for one in ids] == ["store-full"] * 2
 
 
 def test_a_store_that_is_away_for_a_moment_costs_no_row_and_no_attempt(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = place(desk), place(desk)
-    store = type(desk.backends.store)
+    first, second = place(bench), place(bench)
+    store = type(bench.backends.store)
 
     def away(*_: Any) -> bytes:
         raise StoreUnavailable
@@ -238,23 +238,23 @@ def test_a_store_that_is_away_for_a_moment_costs_no_row_and_no_attempt(
     monkeypatch.setattr(worker.batch, "STORE_PAUSE_S", 0.5)
     with monkeypatch.context() as outage:
         outage.setattr(store, "get", away)
-        run_hint(desk, first)
-    assert run_hint(desk, first) == 0  # nobody spins on a store that is away
-    assert [look(desk, one).status for one in (first, second)] == ["queued", "queued"]
-    assert look(desk, first).attempts == 0
+        run_hint(bench, first)
+    assert run_hint(bench, first) == 0  # nobody spins on a store that is away
+    assert [look(bench, one).status for one in (first, second)] == ["queued", "queued"]
+    assert look(bench, first).attempts == 0
 
     time.sleep(0.6)
-    run_hint(desk, first)
+    run_hint(bench, first)
 
-    assert [look(desk, one).status for one in (first, second)] == ["succeeded", "succeeded"]
-    assert look(desk, first).attempts == 1
-    assert kinds(desk, first) == ["queued", "running", "queued", "running", "succeeded"]
+    assert [look(bench, one).status for one in (first, second)] == ["succeeded", "succeeded"]
+    assert look(bench, first).attempts == 1
+    assert kinds(bench, first) == ["queued", "running", "queued", "running", "succeeded"]
 
 
 def test_a_device_that_broke_ends_the_process_and_not_the_rows(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine = place(desk)
+    mine = place(bench)
 
     def broken(*_: Any, **__: Any) -> Any:
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
@@ -266,6 +266,6 @@ def test_a_device_that_broke_ends_the_process_and_not_the_rows(
     monkeypatch.setattr("os._exit", exits)
 
     with pytest.raises(SystemExit):
-        run_hint(desk, mine)
+        run_hint(bench, mine)
 
-    assert look(desk, mine).status == "running"  # its lease lapses, and another process runs it
+    assert look(bench, mine).status == "running"  # its lease lapses, and another process runs it

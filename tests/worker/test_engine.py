@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-import worker.engine
+import worker.stacking
 from models.checkpoint import Checkpoint
 from models.inner_loop import Adapted
 from tests.worker.orders import drawings, sine_points
-from worker.engine import Failure, Work, adapt_rows, query_outputs
+from worker.stacking import Failure, Work, adapt_rows, query_outputs
 
 CPU = torch.device("cpu")
 
@@ -55,7 +55,7 @@ def plain_network(phi: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor
 def test_every_row_of_a_batch_is_plain_gradient_descent(
     sinusoid: Checkpoint, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(worker.engine, "episodes_at_once", lambda *_: at_once)
+    monkeypatch.setattr(worker.stacking, "episodes_at_once", lambda *_: at_once)
     rows = sines(11)  # three stacks, the last one not full; or one
 
     batch = adapted(sinusoid, rows)
@@ -148,8 +148,8 @@ def test_out_of_memory_halves_the_batch(
 ) -> None:
     rows = sines(8)
     error = allocation_that_fails() if device == "cpu" else torch.OutOfMemoryError("not enough")
-    memory = LittleMemory(2, worker.engine._stacked, error)
-    monkeypatch.setattr(worker.engine, "_stacked", memory)
+    memory = LittleMemory(2, worker.stacking._stacked, error)
+    monkeypatch.setattr(worker.stacking, "_stacked", memory)
 
     batch = adapted(sinusoid, rows)
 
@@ -163,8 +163,8 @@ def test_out_of_memory_halves_the_batch(
 def test_a_row_that_fits_no_memory_fails_alone_and_ends(
     sinusoid: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    memory = LittleMemory(0, worker.engine._stacked, torch.OutOfMemoryError("not enough"))
-    monkeypatch.setattr(worker.engine, "_stacked", memory)
+    memory = LittleMemory(0, worker.stacking._stacked, torch.OutOfMemoryError("not enough"))
+    monkeypatch.setattr(worker.stacking, "_stacked", memory)
 
     batch = adapted(sinusoid, sines(3))
 

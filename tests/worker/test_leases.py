@@ -11,22 +11,22 @@ from app.db.adaptations import claim, recover_lost
 from app.db.connections import writing
 from app.errors import ServiceError
 from app.values.adaptation import Adaptation
-from tests.worker.conftest import OpenDesk
+from tests.worker.conftest import OpenBench
 from tests.worker.orders import look, place
-from worker.desk import Desk
+from worker.bench import Bench
 from worker.leases import keeping_leases
 
 LEASE_S, HEARTBEAT_S = 1.0, 0.1
 
 
-def held_by(desk: Desk) -> list[Adaptation]:
-    place(desk)
-    with writing(desk.backends.engine) as connection:
+def held_by(bench: Bench) -> list[Adaptation]:
+    place(bench)
+    with writing(bench.backends.engine) as connection:
         return claim(connection, worker="w", limit=32, lease_s=LEASE_S, most_example_steps=20_000)
 
 
-def recovered(desk: Desk) -> list[str]:
-    with writing(desk.backends.engine) as connection:
+def recovered(bench: Bench) -> list[str]:
+    with writing(bench.backends.engine) as connection:
         return recover_lost(connection)
 
 
@@ -39,54 +39,54 @@ def soon(happened: Callable[[], object], *, within_s: float = 20) -> bool:
     return False
 
 
-def lease_until(desk: Desk) -> float:
-    with desk.backends.engine.begin() as connection:
+def lease_until(bench: Bench) -> float:
+    with bench.backends.engine.begin() as connection:
         until: float = connection.execute(text("SELECT lease_until FROM adaptations")).scalar_one()
         return until
 
 
-def test_leases_outlast_their_length_while_the_work_moves(open_desk: OpenDesk) -> None:
-    desk = open_desk(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S, most_example_steps=20_000)
-    held = held_by(desk)
-    first = lease_until(desk)
+def test_leases_outlast_their_length_while_the_work_moves(open_bench: OpenBench) -> None:
+    bench = open_bench(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S, most_example_steps=20_000)
+    held = held_by(bench)
+    first = lease_until(bench)
 
-    with keeping_leases(desk.backends, held) as progress:
+    with keeping_leases(bench.backends, held) as progress:
         for _ in range(25):
             progress.moved()
             time.sleep(0.1)
 
-        assert lease_until(desk) - first > LEASE_S
-        assert recovered(desk) == []
-        assert look(desk, held[0].id).status == "running"
+        assert lease_until(bench) - first > LEASE_S
+        assert recovered(bench) == []
+        assert look(bench, held[0].id).status == "running"
 
 
 def test_leases_of_stalled_work_run_out(
-    open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
+    open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker.leases, "STALLED_S", 0.3)
-    desk = open_desk(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S, most_example_steps=20_000)
-    held = held_by(desk)
+    bench = open_bench(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S, most_example_steps=20_000)
+    held = held_by(bench)
 
-    with keeping_leases(desk.backends, held):
-        assert soon(lambda: recovered(desk) == [held[0].id])
+    with keeping_leases(bench.backends, held):
+        assert soon(lambda: recovered(bench) == [held[0].id])
 
-    assert look(desk, held[0].id).status == "queued"
+    assert look(bench, held[0].id).status == "queued"
 
 
-def test_nothing_is_renewed_after_the_work(open_desk: OpenDesk) -> None:
-    desk = open_desk(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S, most_example_steps=20_000)
-    held = held_by(desk)
-    with keeping_leases(desk.backends, held):
+def test_nothing_is_renewed_after_the_work(open_bench: OpenBench) -> None:
+    bench = open_bench(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S, most_example_steps=20_000)
+    held = held_by(bench)
+    with keeping_leases(bench.backends, held):
         pass
 
-    assert soon(lambda: recovered(desk) == [held[0].id])
+    assert soon(lambda: recovered(bench) == [held[0].id])
 
 
 def test_a_database_that_is_away_for_a_while_ends_no_heartbeat(
-    open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
+    open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = open_desk(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S, most_example_steps=20_000)
-    held = held_by(desk)
+    bench = open_bench(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S, most_example_steps=20_000)
+    held = held_by(bench)
     real, away = worker.leases.extend_leases, [3]
 
     def sometimes(*arguments: object, **more: object) -> int:
@@ -96,8 +96,8 @@ def test_a_database_that_is_away_for_a_while_ends_no_heartbeat(
         return real(*arguments, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(worker.leases, "extend_leases", sometimes)
-    first = lease_until(desk)
+    first = lease_until(bench)
 
-    with keeping_leases(desk.backends, held):
-        assert soon(lambda: lease_until(desk) > first)
+    with keeping_leases(bench.backends, held):
+        assert soon(lambda: lease_until(bench) > first)
     assert away == [0]

@@ -10,7 +10,7 @@ from app.messages.memory import Lasting, Memory, Phi
 from app.messages.news import News, tell_changed, tell_keys_changed
 from tests.worker.orders import place
 from worker.batch import run_hint
-from worker.desk import Desk
+from worker.bench import Bench
 from worker.sweeper import sweep
 
 WITHIN_S = 10.0
@@ -102,16 +102,16 @@ def test_a_server_that_falls_silent_is_not_trusted_for_more_than_some_seconds() 
     asyncio.run(go())
 
 
-def test_expiry_is_told(desk: Desk, redis_url: str) -> None:
-    mine = place(desk, ttl_seconds=30)
-    run_hint(desk, mine)
-    with desk.backends.engine.begin() as connection:
+def test_expiry_is_told(bench: Bench, redis_url: str) -> None:
+    mine = place(bench, ttl_seconds=30)
+    run_hint(bench, mine)
+    with bench.backends.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE adaptations SET expires_at = expires_at - 60")
 
     with Redis.from_url(redis_url) as client, client.pubsub() as ears:
         ears.subscribe("fewstep:changed")
         ears.get_message(timeout=5)
-        sweep(desk.backends)
+        sweep(bench.backends)
         heard = ears.get_message(timeout=5)
 
     assert heard is not None

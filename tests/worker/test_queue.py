@@ -16,7 +16,7 @@ from app.messages.hints import PENDING, Queue, kombu_url, open_queue
 from app.settings import Settings, read_settings
 from tests.processes import free_port, running_service
 from tests.servers import RABBITMQ
-from tests.worker.conftest import OpenDesk
+from tests.worker.conftest import OpenBench
 from tests.worker.orders import look, place
 from worker.batch import run_hint
 from worker.sweeper import sweep
@@ -83,28 +83,28 @@ def test_a_lost_hint_holds_the_next_one_back_for_two_seconds_at_most(queue: Queu
     assert queue.hint("ad_2")
 
 
-def test_many_rows_of_a_kind_need_one_message_and_one_batch(open_desk: OpenDesk) -> None:
-    desk = open_desk()
-    ids = [place(desk) for _ in range(6)]
-    messages = waiting(desk.backends.queue)
+def test_many_rows_of_a_kind_need_one_message_and_one_batch(open_bench: OpenBench) -> None:
+    bench = open_bench()
+    ids = [place(bench) for _ in range(6)]
+    messages = waiting(bench.backends.queue)
 
-    assert run_hint(desk, ids[0]) == 6
+    assert run_hint(bench, ids[0]) == 6
 
     assert messages <= 3  # one, or one more for every two seconds that a slow machine takes
-    assert {look(desk, one).status for one in ids} == {"succeeded"}
-    assert run_hint(desk, ids[1]) == 0
+    assert {look(bench, one).status for one in ids} == {"succeeded"}
+    assert run_hint(bench, ids[1]) == 0
 
 
-def test_a_look_that_leaves_rows_behind_hints_again(open_desk: OpenDesk) -> None:
-    desk = open_desk(batch_limit=2)
+def test_a_look_that_leaves_rows_behind_hints_again(open_bench: OpenBench) -> None:
+    bench = open_bench(batch_limit=2)
     for _ in range(3):
-        place(desk)
-    desk.backends.queue.redis.delete(NAME)
+        place(bench)
+    bench.backends.queue.redis.delete(NAME)
 
-    assert run_hint(desk, None) == 2
-    assert waiting(desk.backends.queue) == 1
-    assert run_hint(desk, None) == 1
-    assert waiting(desk.backends.queue) == 1
+    assert run_hint(bench, None) == 2
+    assert waiting(bench.backends.queue) == 1
+    assert run_hint(bench, None) == 1
+    assert waiting(bench.backends.queue) == 1
 
 
 def test_a_broker_that_is_away_is_no_error(
@@ -134,13 +134,13 @@ def test_a_refused_hint_does_not_hold_its_caller_up(tmp_path: Path) -> None:
 
 
 def test_an_order_is_accepted_without_a_broker_and_found_by_the_sweeper(
-    open_desk: OpenDesk, redis_url: str
+    open_bench: OpenBench, redis_url: str
 ) -> None:
-    desk = open_desk(redis_url=f"redis://127.0.0.1:{free_port()}/0", sweep_s=0)
-    mine = place(desk)
-    assert look(desk, mine).status == "queued"
+    bench = open_bench(redis_url=f"redis://127.0.0.1:{free_port()}/0", sweep_s=0)
+    mine = place(bench)
+    assert look(bench, mine).status == "queued"
 
-    back = open_desk(redis_url=redis_url, sweep_s=0.001)
+    back = open_bench(redis_url=redis_url, sweep_s=0.001)
     sweep(back.backends)
 
     assert waiting(back.backends.queue) == 1

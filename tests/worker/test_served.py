@@ -20,7 +20,7 @@ from models.networks import NETWORKS
 from models.normalisation import forward
 from models.served import ServedModel, load_served, predict_stacked, serve_theta, stand_in
 from tests.worker.orders import drawings
-from worker.engine import Work, adapt_rows
+from worker.stacking import Work, adapt_rows
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def run_training(
 
     from models.recipes import read_recipe
     from models.training import build_learner, validate
-    from worker.memory import keep_freed_memory
+    from worker.allocator import keep_freed_memory
 
     keep_freed_memory()
     torch.set_num_threads(threads or torch.get_num_threads())

@@ -24,7 +24,7 @@ from app.cli.serving.readiness import announce_when_ready, base_url
 from app.cli.serving.supervisor import CannotStart, Child, kept_running, sole_use
 from app.cli.serving.worker import worker_command
 from app.settings import Settings, environment, load_settings
-from worker.memory import M_MMAP_THRESHOLD, tell_allocator
+from worker.allocator import M_MMAP_THRESHOLD, tell_allocator
 
 # Together below the 25 s in which a stop is promised.
 REQUESTS_GRACE_S: Final = 8
@@ -86,7 +86,7 @@ def run_service(settings: Settings, *, api_only: bool) -> None:
 def _check_device(settings: Settings) -> None:
     if settings.device in ("auto", "cpu"):
         return
-    from worker.desk import choose_device
+    from worker.bench import choose_device
 
     try:
         choose_device(settings.device)

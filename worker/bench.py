@@ -15,13 +15,13 @@ from app.settings import Settings
 from app.values.adaptation import CheckpointRef
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.outer_loop import MetaParams
-from worker.memory import keep_freed_memory
+from worker.allocator import keep_freed_memory
 
 HOT_CHECKPOINTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class Bench:
     """A worker process. ``name`` is new for every process, so that a reused pid is nobody's
     heir.
     """
@@ -34,14 +34,14 @@ class Desk:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def open_desk(settings: Settings) -> Desk:
-    """A desk on the device that the settings ask for."""
+def open_bench(settings: Settings) -> Bench:
+    """A bench on the device that the settings ask for."""
     keep_freed_memory()
     device = choose_device(settings.device)
     torch.set_num_threads(settings.torch_threads or torch.get_num_threads())
     host = socket.gethostname()
     name = f"{host}-{os.getpid()}-{os.urandom(4).hex()}"
-    return Desk(backends=open_backends(settings), device=device, name=name, host=host)
+    return Bench(backends=open_backends(settings), device=device, name=name, host=host)
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -53,16 +53,16 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def hot_checkpoint(desk: Desk, ref: CheckpointRef) -> Checkpoint:
-    """The checkpoint on the desk's device, loaded once and checked against its digest.
+def hot_checkpoint(bench: Bench, ref: CheckpointRef) -> Checkpoint:
+    """The checkpoint on the bench's device, loaded once and checked against its digest.
 
     Raises BlobMissing or BlobDamaged.
     """
-    with desk.lock:
-        kept = desk.hot.get(ref.digest)
+    with bench.lock:
+        kept = bench.hot.get(ref.digest)
         if kept is None:
-            loaded = load_checkpoint(desk.backends.store.get(ref.tenant_id, ref.digest))
-            kept = desk.hot[ref.digest] = _moved(loaded, desk.device)
+            loaded = load_checkpoint(bench.backends.store.get(ref.tenant_id, ref.digest))
+            kept = bench.hot[ref.digest] = _moved(loaded, bench.device)
         return kept
 
 
