@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from models.engine.layers import episodes_at_once
 from models.episodes import Episodes, EpisodeShape, TaskDistribution
 from models.inner_loop import (
     InnerLoop,
@@ -25,7 +26,6 @@ from models.inner_loop import (
 )
 from models.normalisation import Params
 from models.outer_loop import MetaParams, scores_of
-from models.stacked import episodes_at_once
 
 Protocol = Literal["one by one", "transductive"]
 

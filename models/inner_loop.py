@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.engine.backward import Tape
+from models.engine.layers import forward_stacked, is_stackable
+from models.engine.patches import as_matrices
 from models.heads import BIAS, WEIGHT, Head, apply_head, start_head
 from models.normalisation import EpisodeNorm, Params, Prior, Statistics, forward
-from models.patches import as_matrices
-from models.stacked import forward_stacked, is_stackable
-from models.tape import Tape
 
 TaskKind = Literal["classification", "regression"]
 Normalisation = Literal["support", "batch"]

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.engine.layers import Layers
 from models.normalisation import EpisodeNorm, Params, Statistics, forward, name_layers
-from models.stacked import Layers
 
 
 class ConvBlock(nn.Module):

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from models.adapted_file import STATISTICS, load_flat
 from models.checkpoint import Checkpoint
+from models.engine.layers import forward_stacked, is_stackable
 from models.heads import BIAS, WEIGHT, apply_head
 from models.networks import build_network, shape_of_features
 from models.normalisation import EpisodeNorm, Params, forward
-from models.stacked import forward_stacked, is_stackable
 
 OF_THE_OBJECTS = 1024  # measured: what a kept model takes beside its numbers, its class names apart
 OF_A_NAME = 96

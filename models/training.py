@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from models.calibration import calibrate
+from models.engine.layers import episodes_at_once
 from models.episodes import Episodes, TaskDistribution
 from models.evaluation import evaluate, trained_protocol
 from models.heads import BIAS, WEIGHT, initial_head
@@ -27,7 +28,6 @@ from models.outer_loop import (
 )
 from models.prototypes import prototype_step
 from models.recipes import Recipe, Stage
-from models.stacked import episodes_at_once
 
 VALIDATION_SEED = 1_000_003
 CALIBRATED_EVERY = 100  # outer steps; θ moves little in so many

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.checkpoint import Checkpoint
+from models.engine.layers import episodes_at_once
 from models.inner_loop import Adapted, InnerLoop, adapt_episodes, episode_of, predict
-from models.stacked import episodes_at_once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import models.patches
+import models.engine.patches
+from models.engine.backward import Tape
+from models.engine.gradients import ConvNormRelu, NormRelu
+from models.engine.layers import Layers, episodes_at_once, forward_stacked, is_stackable
+from models.engine.patches import convolve
 from models.episodes import Episodes
 from models.heads import Head, initial_head
 from models.inner_loop import (
@@ -20,12 +24,8 @@ from models.inner_loop import (
     predict_episodes,
 )
 from models.networks import Conv4, build_network
-from models.nodes import ConvNormRelu, NormRelu
 from models.normalisation import EpisodeNorm, Params, Prior, forward, name_layers
 from models.outer_loop import MetaParams, outer_loss
-from models.patches import convolve
-from models.stacked import Layers, episodes_at_once, forward_stacked, is_stackable
-from models.tape import Tape
 from tests import plain_maml
 
 CONV4 = {"channels": 2, "filters": 6, "pooled": False, "flatten": False}
@@ -116,7 +116,7 @@ def test_the_meta_gradient_equals_that_of_a_plain_loop(
     normalisation: Any,
     large: int,
 ) -> None:
-    monkeypatch.setattr(models.patches, "LARGE", large)
+    monkeypatch.setattr(models.engine.patches, "LARGE", large)
     learner, theta = learner_of(name, config, Head(kind=kind, outputs=3, scale=0.1), prior=True)
     learner = replace(learner, normalisation=normalisation)
     drawn, recipe = some_episodes(3), InnerLoop(steps=2, step_size=0.1)
@@ -184,7 +184,7 @@ def test_a_stacked_convolution_is_torchs_for_every_episode(
     layout: torch.memory_format,
     large: int,
 ) -> None:
-    monkeypatch.setattr(models.patches, "LARGE", large)  # episode by episode, or all at once
+    monkeypatch.setattr(models.engine.patches, "LARGE", large)  # episode by episode, or all at once
     x = torch.randn(3, 2, *size, 4, dtype=torch.float64, generator=generator(1))
     weight = torch.randn(3, 5, 4, 3, 3, dtype=torch.float64, generator=generator(2))
     weight = torch.stack([one.contiguous(memory_format=layout) for one in weight])
@@ -237,7 +237,7 @@ def test_the_written_gradient_of_the_normalisation_is_that_of_differences(share:
 def test_the_written_gradient_of_a_block_is_that_of_differences(
     monkeypatch: pytest.MonkeyPatch, share: float, stride: int, large: int
 ) -> None:
-    monkeypatch.setattr(models.patches, "LARGE", large)
+    monkeypatch.setattr(models.engine.patches, "LARGE", large)
     shapes = ((2, 2, 4, 3, 2), (2, 3, 2, 3, 3), (2, 3), (3,), (3,))
     x, weight, bias, mean, var = drawn_tensors(*shapes)
 

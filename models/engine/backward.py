@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.nodes import convolve_rows, convolved_back, normalise_, normalised_back
+from models.engine.gradients import convolve_rows, convolved_back, normalise_, normalised_back
+from models.engine.layers import Layers, from_pictures, to_pictures
+from models.engine.patches import shape_of
 from models.normalisation import Params
-from models.patches import shape_of
-from models.stacked import Layers, from_pictures, to_pictures
 
 Back = Callable[[Tensor], Tensor | None]
 

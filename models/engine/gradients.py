@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from models.engine.patches import KERNEL, convolve, fold, gather, is_large, matrices, shape_of
 from models.normalisation import pooled
-from models.patches import KERNEL, convolve, fold, gather, is_large, matrices, shape_of
 
 Gradient = Tensor | None
 

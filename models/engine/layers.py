@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn import functional as F
 
-from models.nodes import (
+from models.engine.gradients import (
     ConvNormRelu,
     Known,
     NormRelu,
@@ -23,8 +23,8 @@ from models.nodes import (
     normalise_,
     twice_differentiable,
 )
+from models.engine.patches import convolve, shape_of
 from models.normalisation import Params, Prior, Statistics, forward
-from models.patches import convolve, shape_of
 
 AT_ONCE = 5_000_000  # numbers in one call on a CPU: 20 MB
 OF_OTHERS = 64  # numbers per number of the input, in a network of somebody else
