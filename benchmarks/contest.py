@@ -16,10 +16,10 @@ from models.checkpoint import Checkpoint, load_checkpoint
 from models.episodes import Episodes
 from models.heads import Head, initial_head
 from models.inner_loop import Adapted, InnerLoop, Learner, adapt_episodes, episode_of
+from models.meta_training.training import at_once
 from models.normalisation import Params
 from models.outer_loop import MetaParams, outer_step
 from models.preprocessing import input_from_picture
-from models.training import at_once
 from tests import plain_maml
 from worker.stacking import Failure, Work, adapt_rows
 

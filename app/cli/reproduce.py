@@ -98,8 +98,8 @@ def _measure_all(row: "Row", file: Path | None, data: Path | None) -> list[Recor
 def _subject(row: "Row", file: Path | None) -> Record:
     """What is measured: a checkpoint's learner, a recipe's random start, or no network at all."""
     from models.checkpoint import load_checkpoint
-    from models.recipes import read_recipe
-    from models.training import build_learner, served_loop, start
+    from models.meta_training.recipes import read_recipe
+    from models.meta_training.training import build_learner, served_loop, start
 
     if file is not None:
         loaded = load_checkpoint(file.read_bytes())

@@ -62,7 +62,7 @@ def wall_time_s(folder: Path) -> int | None:
 
 def _measure(chosen: Any, learner: Any, distribution: Any, state: Any) -> Any:
     from models.evaluation import evaluate, trained_protocol
-    from models.training import served_loop
+    from models.meta_training.training import served_loop
 
     with Progress() as bar:
         task = bar.add_task("600 test episodes", total=600)

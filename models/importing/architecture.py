@@ -19,11 +19,11 @@ from models.checkpoint import Checkpoint, dump_checkpoint, load_checkpoint
 from models.heads import BIAS, WEIGHT, Head
 from models.importing.faults import CannotImport
 from models.inner_loop import Adapts, Learner, TaskKind
+from models.meta_training.recipes import ServedInnerLoop
 from models.networks import build_network, shape_of_features
 from models.normalisation import Params
 from models.outer_loop import MetaParams
 from models.preprocessing import RESAMPLING
-from models.recipes import ServedInnerLoop
 
 NEEDED = {"task", "input_shape", "network", "head", "inner_loop"}
 KEYS = NEEDED | {"max_way", "preprocessing", "rename", "provenance"}

@@ -19,8 +19,8 @@ from models.heads import BIAS, WEIGHT, Head
 from models.importing.architecture import Architecture, make_checkpoint
 from models.importing.bundle import Bundle, Tensors, load_bundle
 from models.importing.faults import CannotImport
+from models.meta_training.recipes import ServedInnerLoop
 from models.normalisation import Params
-from models.recipes import ServedInnerLoop
 
 WAY, FILTERS, SIDE = 5, 32, 84
 LEFT = 5  # 84 -> 42 -> 21 -> 10 -> 5: what four poolings leave of a side

@@ -10,10 +10,10 @@ from torch.nn import functional as F
 from models.episodes import Episodes
 from models.heads import BIAS, WEIGHT, Head, initial_head
 from models.inner_loop import InnerLoop, Learner, adapt, moves
+from models.meta_training.prototypes import prototype_loss
 from models.networks import build_network
 from models.normalisation import Params
 from models.outer_loop import MetaParams, multi_step_weights, outer_loss
-from models.prototypes import prototype_loss
 
 
 def learner_and_theta(head: Head, *, normalised: bool = True) -> tuple[Learner, Params]:

@@ -14,12 +14,12 @@ from models.baselines import (
 from models.episodes import EpisodeShape
 from models.evaluation import evaluate
 from models.inner_loop import InnerLoop
+from models.meta_training.recipes import FOLDER, read_recipe
+from models.meta_training.training import build_learner, start
 from models.networks import build_network
-from models.recipes import FOLDER, read_recipe
 from models.reproductions import find_row, read_rows
 from models.tasks.classes import LabelledExamples
 from models.tasks.sinusoid import Sinusoids
-from models.training import build_learner, start
 
 X = torch.tensor([[0.0], [2.0], [10.0]])
 Y = torch.tensor([0, 0, 1])

@@ -17,9 +17,9 @@ from models.checkpoint import (
 )
 from models.heads import Head
 from models.inner_loop import InnerLoop, Learner, adapt, predict
+from models.meta_training.recipes import ServedInnerLoop
 from models.networks import build_network
 from models.outer_loop import MetaParams
-from models.recipes import ServedInnerLoop
 from models.served import load_served, serve_theta
 
 CONFIG = {"channels": 1, "filters": 4, "pooled": True, "flatten": True}

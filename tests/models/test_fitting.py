@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from models.episodes import Supply
-from models.fitting import fit_recipe
+from models.meta_training.fitting import fit_recipe
+from models.meta_training.recipes import Recipe, Stage, Validation, read_recipe
+from models.meta_training.training import build_learner
 from models.networks import shape_of_features
-from models.recipes import Recipe, Stage, Validation, read_recipe
-from models.training import build_learner
 
 PICTURES = (3, 32, 32)
 

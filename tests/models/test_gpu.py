@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from models.distributions import open_distribution
-from models.recipes import read_recipe
-from models.training import build_learner, start, train
-from models.training_state import dump_state, load_state
+from models.meta_training.recipes import read_recipe
+from models.meta_training.training import build_learner, start, train
+from models.meta_training.training_state import dump_state, load_state
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 

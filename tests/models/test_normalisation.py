@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from models.calibration import EXAMPLES, calibrate
 from models.episodes import EpisodeShape
 from models.heads import Head
 from models.inner_loop import InnerLoop, Learner, adapt, predict
+from models.meta_training.calibration import EXAMPLES, calibrate
 from models.networks import build_network
 from models.normalisation import Prior, forward, forward_together
 from models.tasks.classes import LabelledExamples

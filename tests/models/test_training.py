@@ -12,11 +12,11 @@ from models.distributions import open_distribution
 from models.episodes import EpisodeShape, TaskDistribution
 from models.evaluation import evaluate
 from models.inner_loop import adapt_episodes
-from models.recipes import Recipe, read_recipe
+from models.meta_training.recipes import Recipe, read_recipe
+from models.meta_training.training import TrainingState, build_learner, cosine, start, train
+from models.meta_training.training_state import dump_state, load_state
 from models.tasks.omniglot import SPLIT_FILE
 from models.tasks.sinusoid import Sinusoids
-from models.training import TrainingState, build_learner, cosine, start, train
-from models.training_state import dump_state, load_state
 
 CHECKPOINTS = Path(__file__).parents[2] / "models" / "checkpoints"
 

@@ -64,8 +64,8 @@ def run_training(
     """
     import torch
 
-    from models.recipes import read_recipe
-    from models.training import build_learner, validate
+    from models.meta_training.recipes import read_recipe
+    from models.meta_training.training import build_learner, validate
     from worker.allocator import keep_freed_memory
 
     keep_freed_memory()
@@ -102,7 +102,7 @@ def _named(chosen: Any, name: str | None) -> Any:
 def _fitted(chosen: Any, distribution: Any) -> Any:
     """The recipe as the data can give it; what had to change is said."""
     from models.episodes import Supplying
-    from models.fitting import fit_recipe
+    from models.meta_training.fitting import fit_recipe
 
     if not isinstance(distribution, Supplying):
         return chosen
@@ -113,8 +113,8 @@ def _fitted(chosen: Any, distribution: Any) -> Any:
 
 
 def _resume(chosen: Any, learner: Any, folder: Path, device: str) -> Any:
-    from models.training import start
-    from models.training_state import load_state
+    from models.meta_training.training import start
+    from models.meta_training.training_state import load_state
 
     saved = folder / "state.safetensors"
     if saved.is_file():
@@ -145,7 +145,7 @@ def _run(
     last: int,
     seconds: float,
 ) -> None:
-    from models.training import train as outer_loop
+    from models.meta_training.training import train as outer_loop
 
     columns = (
         TextColumn("{task.description}"),
@@ -189,7 +189,7 @@ def _headline(name: str, step: Any) -> str:
 
 
 def _save(chosen: Any, state: Any, folder: Path) -> None:
-    from models.training_state import dump_state
+    from models.meta_training.training_state import dump_state
 
     partial = folder / "state.partial"
     partial.write_bytes(dump_state(chosen, state))

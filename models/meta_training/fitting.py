@@ -9,7 +9,7 @@ from typing import Any
 
 from models.episodes import Supply
 from models.heads import Head
-from models.recipes import Recipe, Stage, Validation
+from models.meta_training.recipes import Recipe, Stage, Validation
 
 Bounds = int | tuple[int, int]
 

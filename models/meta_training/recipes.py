@@ -16,7 +16,7 @@ from models.inner_loop import Adapts, Normalisation, TaskKind
 
 Algorithm = Literal["maml", "prototypes"]
 
-FOLDER = Path(__file__).parent / "recipes"
+FOLDER = Path(__file__).parents[1] / "recipes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,7 @@ class Recipe:
     """A meta-training run: task distribution, network, head, inner loop, stages, validation,
     seed.
 
-    input_shape: () where the data decide, ``models/fitting.py``.
+    input_shape: () where the data decide, ``models/meta_training/fitting.py``.
     start: the checkpoint whose θ the run begins with, by name; else it is drawn from the seed.
     """
 

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from models.meta_training.recipes import Recipe, Stage
+from models.meta_training.training import TrainingState, state_of
 from models.normalisation import Params, Prior
 from models.outer_loop import MetaParams
-from models.recipes import Recipe, Stage
-from models.training import TrainingState, state_of
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 

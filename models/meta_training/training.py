@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from models.calibration import calibrate
 from models.engine.layers import episodes_at_once
 from models.episodes import Episodes, TaskDistribution
 from models.evaluation import evaluate, trained_protocol
 from models.heads import BIAS, WEIGHT, initial_head
 from models.inner_loop import InnerLoop, Learner
+from models.meta_training.calibration import calibrate
+from models.meta_training.prototypes import prototype_step
+from models.meta_training.recipes import Recipe, Stage
 from models.networks import build_network, shape_of_features
 from models.normalisation import Params, Prior
 from models.outer_loop import (
@@ -26,8 +28,6 @@ from models.outer_loop import (
     multi_step_weights,
     outer_step,
 )
-from models.prototypes import prototype_step
-from models.recipes import Recipe, Stage
 
 VALIDATION_SEED = 1_000_003
 CALIBRATED_EVERY = 100  # outer steps; θ moves little in so many
