@@ -16,7 +16,7 @@ from app.trainings.data import checkpoint_file, open_data
 from app.trainings.publishing import TEST_SEED, wall_time_s
 
 if TYPE_CHECKING:
-    from models.reproductions import Measure, Row
+    from models.measuring.reproductions import Measure, Row
 
 EPISODES = 600
 STEP_SIZES = (0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 1.0, 2.0)
@@ -36,7 +36,7 @@ def reproduce(
     """Trains an experiment of the MAML paper or a shipped checkpoint with its recipe (it goes on
     where it stopped), measures it over 600 test episodes and writes the result into the docs.
     """
-    from models.reproductions import find_row, read_rows
+    from models.measuring.reproductions import find_row, read_rows
 
     if name == "list":
         for row in read_rows():
@@ -130,8 +130,8 @@ def _subject(row: "Row", file: Path | None) -> Record:
 def _measure(
     row: "Row", measure: "Measure", subject: Record, distribution: Any, advance: Any
 ) -> Record:
-    from models.baselines import CLASSIFIERS, evaluate_classifier
-    from models.evaluation import evaluate
+    from models.measuring.baselines import CLASSIFIERS, evaluate_classifier
+    from models.measuring.evaluation import evaluate
 
     common: Record = {
         "split": "test",
@@ -166,7 +166,7 @@ def _measure(
 
 
 def _tuned(row: "Row", measure: "Measure", subject: Record, distribution: Any) -> Any:
-    from models.baselines import tune_step_size
+    from models.measuring.baselines import tune_step_size
 
     return tune_step_size(
         subject["learner"],

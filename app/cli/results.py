@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.reproductions import Measure, Row
+    from models.measuring.reproductions import Measure, Row
 
 Record = dict[str, Any]
 SHAPE = ("protocol", "way", "shot", "query", "steps")
@@ -16,8 +16,8 @@ HEAD = """# Results
 
 Every experiment with supervised tasks of the MAML paper (Finn et al. 2017), and every checkpoint
 that ships, with the number measured here beside the published one. Written by `fewstep reproduce`;
-what is measured of each is listed in `models/reproductions.toml`, and the numbers are kept in
-`docs/results.json`.
+what is measured of each is listed in `models/measuring/reproductions.toml`, and the numbers are
+kept in `docs/results.json`.
 
 - Accuracy is in percent, the error of sinusoids is the mean squared one, over 600 test episodes.
   ± is half of a 95 % interval (1.96 standard deviations of the episodes' scores over the root of
@@ -87,7 +87,7 @@ def load_records(folder: Path) -> list[Record]:
 
 def keep_records(folder: Path, new: list[Record]) -> None:
     """Puts records in the place of the older ones of their row, and writes both files."""
-    from models.reproductions import read_rows
+    from models.measuring.reproductions import read_rows
 
     rows = read_rows()
     replaced = {record["row"] for record in new}

@@ -61,7 +61,7 @@ def wall_time_s(folder: Path) -> int | None:
 
 
 def _measure(chosen: Any, learner: Any, distribution: Any, state: Any) -> Any:
-    from models.evaluation import evaluate, trained_protocol
+    from models.measuring.evaluation import evaluate, trained_protocol
     from models.meta_training.training import served_loop
 
     with Progress() as bar:

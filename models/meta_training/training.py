@@ -13,9 +13,9 @@ from torch import Tensor
 
 from models.engine.layers import episodes_at_once
 from models.episodes import Episodes, TaskDistribution
-from models.evaluation import evaluate, trained_protocol
 from models.heads import BIAS, WEIGHT, initial_head
 from models.inner_loop import InnerLoop, Learner
+from models.measuring.evaluation import evaluate, trained_protocol
 from models.meta_training.calibration import calibrate
 from models.meta_training.prototypes import prototype_step
 from models.meta_training.recipes import Recipe, Stage

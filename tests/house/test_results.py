@@ -7,7 +7,7 @@ from typing import Any
 
 from app.cli.results import keep_records, load_records, number, render
 from app.trainings.data import checkpoint_file
-from models.reproductions import Measure, Row, find_row, read_rows
+from models.measuring.reproductions import Measure, Row, find_row, read_rows
 
 DOCS = Path(__file__).parents[2] / "docs"
 

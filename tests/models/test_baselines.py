@@ -5,19 +5,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.baselines import (
+from models.episodes import EpisodeShape
+from models.inner_loop import InnerLoop
+from models.measuring.baselines import (
     evaluate_classifier,
     nearest_neighbour,
     nearest_prototype,
     tune_step_size,
 )
-from models.episodes import EpisodeShape
-from models.evaluation import evaluate
-from models.inner_loop import InnerLoop
+from models.measuring.evaluation import evaluate
+from models.measuring.reproductions import find_row, read_rows
 from models.meta_training.recipes import FOLDER, read_recipe
 from models.meta_training.training import build_learner, start
 from models.networks import build_network
-from models.reproductions import find_row, read_rows
 from models.tasks.classes import LabelledExamples
 from models.tasks.sinusoid import Sinusoids
 

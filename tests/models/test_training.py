@@ -10,8 +10,8 @@ import torch
 from models.checkpoint import Checkpoint, load_checkpoint
 from models.distributions import open_distribution
 from models.episodes import EpisodeShape, TaskDistribution
-from models.evaluation import evaluate
 from models.inner_loop import adapt_episodes
+from models.measuring.evaluation import evaluate
 from models.meta_training.recipes import Recipe, read_recipe
 from models.meta_training.training import TrainingState, build_learner, cosine, start, train
 from models.meta_training.training_state import dump_state, load_state

@@ -30,7 +30,7 @@ def evaluate(
     """Measures a checkpoint over test episodes: mean and 95 % interval, one query at a time."""
     from models.checkpoint import load_checkpoint
     from models.episodes import EpisodeShape
-    from models.evaluation import evaluate as measure
+    from models.measuring.evaluation import evaluate as measure
 
     with in_one_line(ValueError, OSError):
         loaded = load_checkpoint(checkpoint_file(checkpoint).read_bytes())

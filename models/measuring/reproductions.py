@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from models.episodes import EpisodeShape
-from models.evaluation import Protocol
+from models.measuring.evaluation import Protocol
 
 FILE = Path(__file__).parent / "reproductions.toml"
 Group = Literal["paper", "shipped", "baseline"]
@@ -35,8 +35,8 @@ class Row:
     """One experiment. recipe: what trains it; checkpoint: the stem of its committed file.
 
     untrained: measured at the recipe's random start. tuned: with the step size that validation
-    chooses. classifier: a method of ``models/baselines.py`` in place of a network. not_measured:
-    why there is no number.
+    chooses. classifier: a method of ``models/measuring/baselines.py`` in place of a network.
+    not_measured: why there is no number.
     """
 
     name: str

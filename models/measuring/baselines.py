@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.episodes import EpisodeShape, TaskDistribution
-from models.evaluation import Evaluation, evaluate, summarise, trained_protocol
 from models.inner_loop import InnerLoop, Learner
+from models.measuring.evaluation import Evaluation, evaluate, summarise, trained_protocol
 from models.outer_loop import MetaParams
 
 Classifier = Callable[[Tensor, Tensor, Tensor], Tensor]
