@@ -25,8 +25,8 @@ from benchmarks.figure import Figure, print_figures
 from benchmarks.peers import Peer, installed_peers
 from benchmarks.peers.network import plain_network
 from benchmarks.timing import Times, Work, best_threads, in_turn, ratios, say, thread_counts
-from models.checkpoint import Checkpoint
 from models.episodes import Episodes
+from models.files.checkpoint import Checkpoint
 from worker.allocator import keep_freed_memory
 
 MODULE = "benchmarks.adapting"

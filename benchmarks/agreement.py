@@ -24,7 +24,7 @@ from benchmarks.contest import (
 )
 from benchmarks.peers import Peer
 from benchmarks.peers.network import plain_network
-from models.checkpoint import Checkpoint
+from models.files.checkpoint import Checkpoint
 from models.normalisation import Params
 
 ELEMENT = {"rtol": 1e-3, "atol": 1e-4}

@@ -20,7 +20,7 @@ import torch
 from benchmarks import contest
 from benchmarks.contest import LOOP, OURS, Trained
 from benchmarks.timing import Spread, Work, in_turn, ratios, say
-from models.checkpoint import Checkpoint
+from models.files.checkpoint import Checkpoint
 from worker.allocator import keep_freed_memory
 
 FLOORS = Path(__file__).parent / "floors.toml"

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.checkpoint import Checkpoint, load_checkpoint
 from models.episodes import Episodes
+from models.files.checkpoint import Checkpoint, load_checkpoint
 from models.heads import Head, initial_head
 from models.inner_loop import Adapted, InnerLoop, Learner, adapt_episodes, episode_of
 from models.meta_training.training import at_once

@@ -14,8 +14,8 @@ from rich.progress import track
 
 from app.cli.errors import in_one_line
 from app.trainings.data import checkpoint_file, open_data
-from models.checkpoint import load_checkpoint
 from models.episodes import Episodes, EpisodeShape, TaskDistribution
+from models.files.checkpoint import load_checkpoint
 from models.inner_loop import InnerLoop, Learner, adapt, predict
 from models.measuring.baselines import tune_step_size
 from models.measuring.evaluation import Protocol, evaluate

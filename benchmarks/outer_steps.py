@@ -21,7 +21,7 @@ from benchmarks.figure import Figure, print_figures
 from benchmarks.peers import Peer, installed_peers
 from benchmarks.peers.network import plain_network
 from benchmarks.timing import Work, in_turn, ratios, say
-from models.checkpoint import Checkpoint
+from models.files.checkpoint import Checkpoint
 from models.normalisation import Params
 from worker.allocator import keep_freed_memory
 

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.adapted_file import STATISTICS, load_flat
-from models.checkpoint import Checkpoint
 from models.engine.layers import forward_stacked, is_stackable
+from models.files.adapted_file import STATISTICS, load_flat
+from models.files.checkpoint import Checkpoint
 from models.heads import BIAS, WEIGHT, apply_head
 from models.networks import build_network, shape_of_features
 from models.normalisation import EpisodeNorm, Params, forward

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.checkpoint import Checkpoint
+from models.files.checkpoint import Checkpoint
 from models.inner_loop import Adapted
 from worker.stacking import Failure, Work, adapt_rows, query_outputs
 

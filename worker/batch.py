@@ -19,7 +19,7 @@ from app.inputs.examples import unpack_arrays
 from app.messages.news import tell_changed
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
 from app.values.adaptation import Adaptation, Outcome
-from models.checkpoint import InvalidCheckpoint
+from models.files.checkpoint import InvalidCheckpoint
 from models.inner_loop import Adapted
 from worker.bench import Bench, hot_checkpoint
 from worker.leases import Progress, keeping_leases

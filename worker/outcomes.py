@@ -7,8 +7,8 @@ from app.inputs.examples import unpack_arrays
 from app.predictions.readable import readable
 from app.store import BlobDamaged, BlobMissing, StoreFull
 from app.values.adaptation import Adaptation, Outcome
-from models.adapted_file import dump_adapted
-from models.checkpoint import Checkpoint
+from models.files.adapted_file import dump_adapted
+from models.files.checkpoint import Checkpoint
 from models.inner_loop import Adapted
 from worker.assessing import leave_one_out, score
 from worker.bench import Bench

@@ -7,7 +7,7 @@ from app.messages.news import tell_changed
 from app.store import BlobDamaged, BlobMissing
 from app.values.adaptation import Adaptation
 from app.values.lifecycle import Status
-from models.checkpoint import InvalidCheckpoint
+from models.files.checkpoint import InvalidCheckpoint
 from models.inner_loop import Adapted
 from worker.batch import load_work
 from worker.bench import Bench, hot_checkpoint

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.checkpoint import Checkpoint
 from models.engine.layers import episodes_at_once
+from models.files.checkpoint import Checkpoint
 from models.inner_loop import Adapted, InnerLoop, adapt_episodes, episode_of, predict
 
 

@@ -11,7 +11,7 @@ from app.db.connections import reading
 from app.db.lookups import recent_kinds
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
 from app.values.adaptation import CheckpointRef
-from models.checkpoint import Checkpoint, InvalidCheckpoint
+from models.files.checkpoint import Checkpoint, InvalidCheckpoint
 from worker.bench import HOT_CHECKPOINTS, Bench, hot_checkpoint
 from worker.stacking import Work, adapt_rows
 

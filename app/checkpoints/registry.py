@@ -89,10 +89,10 @@ def install(
 ) -> list[CheckpointRow]:
     """Makes checkpoint files versions of their names: blob before row.
 
-    Raises models.checkpoint.InvalidCheckpoint where a file is none, ValueError where its name is
-    none.
+    Raises models.files.checkpoint.InvalidCheckpoint where a file is none, ValueError where its name
+    is none.
     """
-    from models.checkpoint import describe_checkpoint, load_checkpoint
+    from models.files.checkpoint import describe_checkpoint, load_checkpoint
 
     installed = []
     for data in files:

@@ -97,7 +97,7 @@ def _measure_all(row: "Row", file: Path | None, data: Path | None) -> list[Recor
 
 def _subject(row: "Row", file: Path | None) -> Record:
     """What is measured: a checkpoint's learner, a recipe's random start, or no network at all."""
-    from models.checkpoint import load_checkpoint
+    from models.files.checkpoint import load_checkpoint
     from models.meta_training.recipes import read_recipe
     from models.meta_training.training import build_learner, served_loop, start
 

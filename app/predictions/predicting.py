@@ -160,7 +160,7 @@ def _by_checkpoint(backends: Backends, hot: HotModels, order: PredictOrder) -> F
 
 
 def _unadapted(backends: Backends, row: CheckpointRow) -> "ServedModel":
-    from models.checkpoint import load_checkpoint
+    from models.files.checkpoint import load_checkpoint
     from models.served import serve_theta
 
     data = read_blob(backends, row.ref.tenant_id, row.ref.digest)

@@ -31,7 +31,7 @@ def warm_up(backends: Backends, threads: int) -> None:
 def _predict_once(backends: Backends, ref: CheckpointRef) -> None:
     import numpy as np
 
-    from models.checkpoint import InvalidCheckpoint, load_checkpoint
+    from models.files.checkpoint import InvalidCheckpoint, load_checkpoint
     from models.served import stand_in
 
     try:

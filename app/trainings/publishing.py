@@ -25,7 +25,7 @@ def publish(
 
     said: what decides the result of what the command line said: the recipe, and the name.
     """
-    from models.checkpoint import Checkpoint, dump_checkpoint
+    from models.files.checkpoint import Checkpoint, dump_checkpoint
 
     measured = _measure(chosen, learner, distribution, state)
     checkpoint = Checkpoint(

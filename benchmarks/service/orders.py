@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.service.client import post, post_form
-from models.checkpoint import Checkpoint, load_checkpoint
+from models.files.checkpoint import Checkpoint, load_checkpoint
 from models.preprocessing import input_from_picture
 from worker.stacking import Work
 

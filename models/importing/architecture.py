@@ -15,7 +15,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from models.checkpoint import Checkpoint, dump_checkpoint, load_checkpoint
+from models.files.checkpoint import Checkpoint, dump_checkpoint, load_checkpoint
 from models.heads import BIAS, WEIGHT, Head
 from models.importing.faults import CannotImport
 from models.inner_loop import Adapts, Learner, TaskKind
@@ -96,7 +96,7 @@ def make_checkpoint(
 ) -> bytes:
     """The bytes of the checkpoint file with this θ, whose names and shapes are the network's.
 
-    Raises models.checkpoint.InvalidCheckpoint where a reader of the file would.
+    Raises models.files.checkpoint.InvalidCheckpoint where a reader of the file would.
     """
     learner = Learner(
         network=_network(architecture), head=architecture.head, task=architecture.task

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from app.checkpoints.registry import shipped_files
 from app.cli.main import app
 from app.settings import environment, read_settings
-from models.checkpoint import dump_checkpoint, load_checkpoint
+from models.files.checkpoint import dump_checkpoint, load_checkpoint
 
 [SINUSOID] = [path for path in shipped_files() if path.stem == "sinusoid"]
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from models.adapted_file import dump_adapted, load_adapted
-from models.checkpoint import (
+from models.files.adapted_file import dump_adapted, load_adapted
+from models.files.checkpoint import (
     Checkpoint,
     InvalidCheckpoint,
     describe_checkpoint,

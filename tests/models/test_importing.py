@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from app.checkpoints.registry import committed_folder
 from app.cli.main import app
-from models.checkpoint import Checkpoint, load_checkpoint, read_metadata
+from models.files.checkpoint import Checkpoint, load_checkpoint, read_metadata
 from models.heads import apply_head
 from models.importing.bundle import load_bundle, read_bundle
 from models.importing.faults import CannotImport

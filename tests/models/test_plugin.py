@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from models.checkpoint import InvalidCheckpoint, load_checkpoint
 from models.distributions import open_distribution
+from models.files.checkpoint import InvalidCheckpoint, load_checkpoint
 from tests.processes import FEWSTEP
 
 ROOT = Path(__file__).parents[2]

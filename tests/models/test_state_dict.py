@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from app.cli.main import app
-from models.checkpoint import Checkpoint, load_checkpoint
+from models.files.checkpoint import Checkpoint, load_checkpoint
 from models.importing.architecture import read_architecture, theta_like
 from models.importing.faults import CannotImport
 from models.importing.state_dict import fit_tensors

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.checkpoint import Checkpoint, load_checkpoint
 from models.distributions import open_distribution
 from models.episodes import EpisodeShape, TaskDistribution
+from models.files.checkpoint import Checkpoint, load_checkpoint
 from models.inner_loop import adapt_episodes
 from models.measuring.evaluation import evaluate
 from models.meta_training.recipes import Recipe, read_recipe

@@ -10,7 +10,7 @@ import torch
 from app.backends import Backends, open_backends
 from app.cli.serving.setup import prepare
 from app.settings import Settings, read_settings
-from models.checkpoint import Checkpoint, load_checkpoint
+from models.files.checkpoint import Checkpoint, load_checkpoint
 from tests.servers import fresh_postgres
 from worker.bench import Bench
 

@@ -12,7 +12,7 @@ import torch
 
 from app.predictions.batching import Predicted, PredictionDesk
 from app.predictions.readable import softmax
-from models.checkpoint import Checkpoint
+from models.files.checkpoint import Checkpoint
 from models.served import ServedModel, serve_theta, stand_in
 from tests.worker.orders import drawings
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from app.predictions.readable import softmax
-from models.adapted_file import dump_adapted
-from models.checkpoint import Checkpoint
+from models.files.adapted_file import dump_adapted
+from models.files.checkpoint import Checkpoint
 from models.inner_loop import Adapted
 from models.networks import NETWORKS
 from models.normalisation import forward

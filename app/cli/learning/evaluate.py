@@ -28,8 +28,8 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
 ) -> None:
     """Measures a checkpoint over test episodes: mean and 95 % interval, one query at a time."""
-    from models.checkpoint import load_checkpoint
     from models.episodes import EpisodeShape
+    from models.files.checkpoint import load_checkpoint
     from models.measuring.evaluation import evaluate as measure
 
     with in_one_line(ValueError, OSError):

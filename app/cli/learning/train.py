@@ -127,7 +127,7 @@ def _resume(chosen: Any, learner: Any, folder: Path, device: str) -> Any:
 
 
 def _warm_theta(chosen: Any) -> Any:
-    from models.checkpoint import load_checkpoint
+    from models.files.checkpoint import load_checkpoint
 
     loaded = load_checkpoint(checkpoint_file(chosen.start).read_bytes())
     network = {"name": chosen.network, **chosen.network_config}
