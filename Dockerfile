@@ -21,6 +21,8 @@ COPY app app
 COPY worker worker
 COPY models models
 COPY migrations migrations
+COPY benchmarks/__init__.py benchmarks/
+COPY benchmarks/published benchmarks/published
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --quiet --no-deps -e . && python -m compileall -q app worker models migrations
 

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from app.cli.results import keep_records, load_records, number, render
 from app.trainings.data import checkpoint_file
+from benchmarks.published.results import keep_records, load_records, number, render
 from models.measuring.reproductions import Measure, Row, find_row, read_rows
 
 DOCS = Path(__file__).parents[2] / "docs"

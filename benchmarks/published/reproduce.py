@@ -11,9 +11,9 @@ from rich.progress import Progress
 
 from app.cli.errors import in_one_line
 from app.cli.learning.train import run_training
-from app.cli.results import Record, keep_records, load_records, number
 from app.trainings.data import checkpoint_file, open_data
 from app.trainings.publishing import TEST_SEED, wall_time_s
+from benchmarks.published.results import Record, keep_records, load_records, number
 
 if TYPE_CHECKING:
     from models.measuring.reproductions import Measure, Row
