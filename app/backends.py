@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
-from app.db.connections import open_engine
+from app.db.connections import open_engine, reading
+from app.db.workers import live_workers
 from app.errors import ServiceError
 from app.messages.hints import Queue, open_queue
 from app.settings import Settings
@@ -45,3 +46,20 @@ def open_backends(settings: Settings) -> Backends:
         store=open_store(settings.effective_store_url),
         queue=open_queue(settings),
     )
+
+
+def devices(backends: Backends) -> list[str]:
+    """The devices of the workers that live now."""
+    with reading(backends.engine) as connection:
+        return live_workers(connection)
+
+
+def missing_part(backends: Backends) -> str | None:
+    """What is not there of broker and workers, in words; None where all is.
+
+    Raises ServiceError ``unavailable`` where the database does not answer.
+    """
+    workers = devices(backends)
+    if not backends.queue.is_up():
+        return "the broker does not answer"
+    return None if workers else "no worker is alive"

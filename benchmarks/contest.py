@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.episodes import Episodes
+from models.episodes import Episodes, labelled
 from models.files.checkpoint import Checkpoint, load_checkpoint
 from models.heads import Head, initial_head
 from models.inner_loop import Adapted, InnerLoop, Learner, adapt_episodes, episode_of
@@ -75,7 +75,7 @@ def adapt_ours(checkpoint: Checkpoint, x_ES: Tensor, y_ES: Tensor) -> Callable[[
     """The call that the worker makes, from arrays to φ, losses and statistics."""
     device = x_ES.device
     rows = [
-        Work(x=x.cpu().numpy(), y=y.cpu().numpy(), step_size=STEP_SIZE)
+        Work(support={"x": x.cpu().numpy(), "y": y.cpu().numpy()}, step_size=STEP_SIZE)
         for x, y in zip(x_ES, y_ES, strict=True)
     ]
 
@@ -91,7 +91,7 @@ def adapt_stacked(checkpoint: Checkpoint, x_ES: Tensor, y_ES: Tensor) -> list[Pa
     recipe = InnerLoop(steps=STEPS, step_size=STEP_SIZE)
     learner, theta = checkpoint.learner, checkpoint.meta.theta
     with torch.no_grad():
-        adapted = adapt_episodes(learner, theta, x_ES, y_ES, recipe, outputs=WAY)
+        adapted = adapt_episodes(learner, theta, labelled(x_ES, y_ES), recipe, outputs=WAY)
     return [episode_of(adapted, e).params for e in range(len(x_ES))]
 
 

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from app.cli.errors import in_one_line
 from app.trainings.data import checkpoint_file, open_data
-from models.episodes import Episodes, EpisodeShape, TaskDistribution
+from models.episodes import Episodes, EpisodeShape, TaskDistribution, labelled
 from models.files.checkpoint import load_checkpoint
 from models.inner_loop import InnerLoop, Learner, adapt, predict
 from models.measuring.baselines import tune_step_size
@@ -128,7 +128,7 @@ def fit(axes: Any, subject: Subject, episode: Episodes) -> None:
     for steps, style in ((0, ":"), (1, "--"), (10, "-")):
         recipe = replace(subject.recipe, steps=steps)
         with torch.no_grad():
-            adapted = adapt(subject.learner, subject.meta.theta, x, y, recipe, outputs=1)
+            adapted = adapt(subject.learner, subject.meta.theta, labelled(x, y), recipe, outputs=1)
             values = predict(subject.learner, adapted, grid)[:, 0]
         named = "before" if steps == 0 else f"{steps} step{'s' if steps > 1 else ''}"
         axes.plot(grid[:, 0], values, style, color="green", label=named)

@@ -1,10 +1,42 @@
 """What a few-shot task is made of: E episodes of support and query examples, stacked."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """What is adapted on, or judged: named arrays of S examples, and which of the examples count.
+
+    arrays: each (E, S, …). ``x`` is what the network takes; the others are the kind of task's own,
+    ``y`` the targets of labelled examples. mask: (E, S) bool; None: all count. Of one episode they
+    may stand without E.
+    """
+
+    arrays: dict[str, Tensor]
+    mask: Tensor | None = None
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.arrays[name]
+
+    @property
+    def x(self) -> Tensor:
+        """(E, S, …) float32."""
+        return self.arrays["x"]
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "Examples":
+        """The same change made to every array and to the mask."""
+        arrays = {name: change(array) for name, array in self.arrays.items()}
+        return Examples(arrays=arrays, mask=None if self.mask is None else change(self.mask))
+
+
+def labelled(x: Tensor, y: Tensor) -> Examples:
+    """Examples of inputs and their targets, all of which count."""
+    return Examples(arrays={"x": x, "y": y})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +55,16 @@ class Episodes:
 
     def __len__(self) -> int:
         return len(self.support_x)
+
+    @property
+    def support(self) -> Examples:
+        """The examples to adapt on."""
+        return labelled(self.support_x, self.support_y)
+
+    @property
+    def query(self) -> Examples:
+        """The examples to predict."""
+        return labelled(self.query_x, self.query_y)
 
     def part(self, start: int, stop: int) -> "Episodes":
         """Episodes start to stop."""

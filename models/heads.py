@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.episodes import Examples
 from models.normalisation import Params
 
 WEIGHT, BIAS = "head.weight", "head.bias"
@@ -38,16 +39,20 @@ def initial_head(head: Head, features: int, generator: torch.Generator) -> Param
     return {WEIGHT: weight, BIAS: torch.zeros(head.outputs)}
 
 
-def start_head(head: Head, theta: Params, features: Tensor, y: Tensor, outputs: int) -> Params:
-    """The heads before the first inner step, (E, N, D) and (E, N); features (E, S, D), y (E, S).
+def start_head(
+    head: Head, theta: Params, features: Tensor, support: Examples, outputs: int
+) -> Params:
+    """The heads before the first inner step, (E, N, D) and (E, N); features (E, S, D).
 
     A linear head gives its first ``outputs`` rows, the same for all E; a prototype head is
-    differentiable in ``features``.
+    differentiable in ``features``, and takes the classes ``y`` (E, S) of the examples that count.
     """
     if head.kind == "linear":
         rows = {WEIGHT: theta[WEIGHT][:outputs], BIAS: theta[BIAS][:outputs]}
         return {name: value.expand(len(features), *value.shape) for name, value in rows.items()}
-    members = F.one_hot(y, outputs).to(features.dtype)  # (E, S, N)
+    members = F.one_hot(support["y"], outputs).to(features.dtype)  # (E, S, N)
+    if support.mask is not None:
+        members = members * support.mask[..., None]
     prototypes = (members.mT @ features) / members.sum(dim=1)[..., None]
     return {
         WEIGHT: 2 * head.scale * prototypes,

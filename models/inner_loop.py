@@ -1,7 +1,8 @@
 """The inner loop: from θ and one support set to φ (Finn et al. 2017, Algorithm 2, lines 5 to 8).
 
-Written for E episodes at once, whoever's they are: parameters lead with (E,), and the gradient of
-the summed losses is every episode's own. Step sizes are for the mean loss over a support set.
+Written for E episodes at once, of one tenant or of many: parameters lead with (E,), and the
+gradient of the summed losses is every episode's own. Step sizes are for the mean loss over a
+support set.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,15 +11,15 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.engine.backward import Tape
 from models.engine.layers import forward_stacked, is_stackable
 from models.engine.patches import as_matrices
+from models.episodes import Examples
 from models.heads import BIAS, WEIGHT, Head, apply_head, start_head
-from models.normalisation import EpisodeNorm, Params, Prior, Statistics, forward
+from models.kinds import Kind, find_kind
+from models.normalisation import EpisodeNorm, Params, Prior, Statistics, forward, normalises
 
-TaskKind = Literal["classification", "regression"]
 Normalisation = Literal["support", "batch"]
 Adapts = Literal["all", "weights", "head"]
 _Losses = Callable[[Params, bool], tuple[Tensor, Statistics]]  # whether differentiated twice
@@ -28,14 +29,20 @@ _Losses = Callable[[Params, bool], tuple[Tensor, Statistics]]  # whether differe
 class Learner:
     """What is adapted: the body, its head, the kind of task, and how queries are normalised.
 
-    prior: steadies the statistics of small support sets, in ``support`` normalisation only.
+    task: the kind's name in ``models/kinds.py``. prior: steadies the statistics of small support
+    sets, in ``support`` normalisation only.
     """
 
     network: nn.Module
     head: Head
-    task: TaskKind
+    task: str
     normalisation: Normalisation = "support"
     prior: Prior | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """The loss, its gradient and the score. Raises ValueError for an unknown task."""
+        return find_kind(self.task)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,40 +86,42 @@ class Adapted:
 
 
 def adapt(
-    learner: Learner, theta: Params, x: Tensor, y: Tensor, recipe: InnerLoop, *, outputs: int
+    learner: Learner, theta: Params, support: Examples, recipe: InnerLoop, *, outputs: int
 ) -> Adapted:
-    """Move θ to φ by the recipe's gradient steps on one support set: x (S, …), y (S,) or (S, …)."""
-    adapted = adapt_episodes(learner, theta, x[None], y[None], recipe, outputs=outputs)
-    return episode_of(adapted, 0)
+    """Move θ to φ by the recipe's gradient steps on one support set, whose arrays are (S, …)."""
+    stacked = support.each(lambda array: array[None])
+    return episode_of(adapt_episodes(learner, theta, stacked, recipe, outputs=outputs), 0)
 
 
 def adapt_episodes(
-    learner: Learner, theta: Params, x: Tensor, y: Tensor, recipe: InnerLoop, *, outputs: int
+    learner: Learner, theta: Params, support: Examples, recipe: InnerLoop, *, outputs: int
 ) -> Adapted:
     """Move θ to a φ of its own for each of E support sets.
 
-    x: (E, S, …) float32; y: (E, S) int64 in [0, outputs) or (E, S, outputs) float32; outputs: the
-    classes or values in use. Differentiable in θ, through the steps unless first-order.
+    support: arrays (E, S, …), as the learner's kind of task takes them; outputs: the classes or
+    values in use. Differentiable in θ, through the steps unless first-order. Raises ValueError for
+    a mask where the support set normalises: what does not count would still move its statistics.
     """
-    points = list(walk(learner, theta, x, y, recipe, outputs=outputs))
+    points = list(walk(learner, theta, support, recipe, outputs=outputs))
     losses = torch.stack([point.losses for point in points], dim=1)
     phi = {name: value.contiguous() for name, value in points[-1].params.items()}
     return Adapted(params=phi, statistics=points[-1].statistics, losses=losses)
 
 
 def walk(
-    learner: Learner, theta: Params, x: Tensor, y: Tensor, recipe: InnerLoop, *, outputs: int
+    learner: Learner, theta: Params, support: Examples, recipe: InnerLoop, *, outputs: int
 ) -> Iterator[Point]:
     """The steps + 1 points from the start to φ (Algorithm 2, lines 5 to 7, step by step)."""
     learned = (*theta.values(), *recipe.step_sizes.values())
     meta = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in learned)
-    phi = _start(learner, theta, x, y, outputs)
+    _check_mask(learner, support)
+    phi = _start(learner, theta, support, outputs)
     moving = [name for name in phi if moves(learner.network, name, recipe.adapts)]
-    losses_at = _losses_of(learner, phi, x, y, recipe.adapts)
+    losses_at = _losses_of(learner, phi, support, recipe.adapts)
     for step in range(recipe.steps):
         moved = {name: phi[name] for name in moving}
         if _is_written(learner, recipe, meta=meta):
-            point, gradient = _written_gradient(learner, phi, x, y)
+            point, gradient = _written_gradient(learner, phi, support)
         else:
             point, gradient = _gradient(losses_at, phi, moved, meta=meta, first=recipe.first_order)
         yield point
@@ -160,35 +169,18 @@ def predict_episodes(learner: Learner, params: Params, statistics: Statistics, x
     return apply_head(params, features)
 
 
-def mean_losses(task: TaskKind, outputs: Tensor, y: Tensor) -> Tensor:
-    """(E,) the mean cross-entropy of (E, B, N) scores and (E, B) classes, or mean squared error."""
-    if task == "regression":
-        return (outputs - y).square().flatten(1).mean(dim=1)
-    each = F.cross_entropy(outputs.flatten(0, 1), y.flatten(), reduction="none")
-    return each.view(y.shape).mean(dim=1)
+def _check_mask(learner: Learner, support: Examples) -> None:
+    if support.mask is not None and normalises(learner.network):
+        raise ValueError("expected no mask, as this network normalises by all of a support set")
 
 
-def mean_losses_back(task: TaskKind, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean losses (E,), and the gradient of each in its outputs (E, B, N)."""
-    if task == "regression":
-        apart = outputs - y
-        each = apart.shape[1] * apart.shape[2]
-        return apart.square().flatten(1).mean(dim=1), apart * (2 / each)
-    logarithms = outputs.log_softmax(dim=-1)
-    picked = y[..., None]
-    losses = -logarithms.gather(-1, picked)[..., 0].mean(dim=1)
-    for_outputs = logarithms.exp_()
-    for_outputs.scatter_add_(-1, picked, for_outputs.new_full((1, 1, 1), -1.0).expand(picked.shape))
-    return losses, for_outputs.div_(y.shape[1])
-
-
-def _start(learner: Learner, theta: Params, x: Tensor, y: Tensor, outputs: int) -> Params:
+def _start(learner: Learner, theta: Params, support: Examples, outputs: int) -> Params:
     """θ for every episode, views of the one, and the head's start."""
-    body = {name: _shared(value, len(x)) for name, value in _body(theta).items()}
+    body = {name: _shared(value, len(support.x)) for name, value in _body(theta).items()}
     if learner.head.kind == "linear":
-        return body | start_head(learner.head, theta, x, y, outputs)
-    features, _ = _on_support(learner, body, x)
-    return body | start_head(learner.head, theta, features, y, outputs)
+        return body | start_head(learner.head, theta, support.x, support, outputs)
+    features, _ = _on_support(learner, body, support.x)
+    return body | start_head(learner.head, theta, features, support, outputs)
 
 
 def _shared(value: Tensor, episodes: int) -> Tensor:
@@ -197,19 +189,17 @@ def _shared(value: Tensor, episodes: int) -> Tensor:
     return value.expand(episodes, *value.shape)
 
 
-def _losses_of(learner: Learner, phi: Params, x: Tensor, y: Tensor, adapts: Adapts) -> _Losses:
+def _losses_of(learner: Learner, phi: Params, support: Examples, adapts: Adapts) -> _Losses:
     """From the parameters that move to the support losses and the statistics there."""
+    kind = learner.kind
     if adapts == "head":  # the features stay, so they are computed once
-        features, statistics = _on_support(learner, _body(phi), x)
-        return lambda head, _: (
-            mean_losses(learner.task, apply_head(head, features), y),
-            statistics,
-        )
+        features, statistics = _on_support(learner, _body(phi), support.x)
+        return lambda head, _: (kind.losses(apply_head(head, features), support), statistics)
 
     def losses_at(moved: Params, twice: bool) -> tuple[Tensor, Statistics]:
         at = phi | moved
-        features, statistics = _on_support(learner, _body(at), x, twice=twice)
-        return mean_losses(learner.task, apply_head(at, features), y), statistics
+        features, statistics = _on_support(learner, _body(at), support.x, twice=twice)
+        return kind.losses(apply_head(at, features), support), statistics
 
     return losses_at
 
@@ -229,14 +219,14 @@ def _is_written(learner: Learner, recipe: InnerLoop, *, meta: bool) -> bool:
     return not meta and recipe.adapts != "head" and is_stackable(learner.network)
 
 
-def _written_gradient(learner: Learner, phi: Params, x: Tensor, y: Tensor) -> tuple[Point, Params]:
+def _written_gradient(learner: Learner, phi: Params, support: Examples) -> tuple[Point, Params]:
     """The same as ``_gradient`` without a graph."""
     assert is_stackable(learner.network)
     with torch.no_grad():
         tape = Tape(params=_body(phi), prior=_prior(learner))
-        features = learner.network.stacked(tape, x)
+        features = learner.network.stacked(tape, support.x)
         outputs = apply_head(phi, features)
-        losses, for_outputs = mean_losses_back(learner.task, outputs, y)
+        losses, for_outputs = learner.kind.losses_back(outputs, support)
         tape.rewind(torch.bmm(for_outputs, phi[WEIGHT]))
         head = {WEIGHT: torch.bmm(for_outputs.mT, features), BIAS: for_outputs.sum(dim=1)}
     return Point(phi, tape.used, losses), tape.gradients | head

@@ -104,6 +104,11 @@ def name_layers(network: nn.Module) -> nn.Module:
     return network
 
 
+def normalises(network: nn.Module) -> bool:
+    """Whether any layer normalises by the examples of an episode."""
+    return any(isinstance(layer, EpisodeNorm) for layer in network.modules())
+
+
 def forward(
     network: nn.Module,
     params: Params | None,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from models.episodes import Episodes
-from models.inner_loop import InnerLoop, Learner, mean_losses, predict_episodes, walk
+from models.inner_loop import InnerLoop, Learner, predict_episodes, walk
 from models.normalisation import Params
 
 LAST_ALONE: tuple[float, ...] = (1.0,)
@@ -54,14 +54,14 @@ def outer_loss(
     2019, multi-step loss); the score is that of φ.
     """
     inner = replace(recipe, step_sizes=meta.step_sizes)
-    support = (episodes.support_x, episodes.support_y)
-    points = list(walk(learner, meta.theta, *support, inner, outputs=episodes.outputs))
+    query, kind = episodes.query, learner.kind
+    points = list(walk(learner, meta.theta, episodes.support, inner, outputs=episodes.outputs))
     judged = points[-min(len(weights), len(points)) :]
-    total = torch.zeros(len(episodes), device=episodes.query_x.device)
+    total = torch.zeros(len(episodes), device=query.x.device)
     for weight, point in zip(weights[-len(judged) :], judged, strict=True):
-        outputs = predict_episodes(learner, point.params, point.statistics, episodes.query_x)
-        total = total + weight * mean_losses(learner.task, outputs, episodes.query_y)
-    return total, scores_of(learner, outputs.detach(), episodes.query_y)
+        outputs = predict_episodes(learner, point.params, point.statistics, query.x)
+        total = total + weight * kind.losses(outputs, query)
+    return total, kind.scores(outputs.detach(), query)
 
 
 def multi_step_weights(steps: int, share: float) -> tuple[float, ...]:
@@ -102,13 +102,6 @@ def outer_step(
         torch.nn.utils.clip_grad_value_(meta.tensors(), clip)
     optimiser.step()
     return OuterResult(loss=loss, score=score)
-
-
-def scores_of(learner: Learner, outputs: Tensor, y: Tensor) -> Tensor:
-    """(E,) share of right classes, or mean squared error, of each episode's queries."""
-    if learner.task == "regression":
-        return (outputs - y).square().flatten(1).mean(dim=1)
-    return (outputs.argmax(dim=-1) == y).to(outputs.dtype).mean(dim=1)
 
 
 def _chunks(episodes: Episodes, chunk: int) -> Iterator[Episodes]:

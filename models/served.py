@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -23,7 +23,7 @@ from models.files.adapted_file import STATISTICS, load_flat
 from models.files.checkpoint import Checkpoint
 from models.heads import BIAS, WEIGHT, apply_head
 from models.networks import build_network, shape_of_features
-from models.normalisation import EpisodeNorm, Params, forward
+from models.normalisation import Params, forward, normalises
 
 OF_THE_OBJECTS = 1024  # measured: what a kept model takes beside its numbers, its class names apart
 OF_A_NAME = 96
@@ -34,9 +34,24 @@ STACKED_VALUES = 2**19
 # A network that only vmap can stack costs 0.4 ms a call (mlp), and its convolutions gain nothing.
 OTHERS_FROM, OTHERS_PHI_VALUES = 4, 2**14
 
-SHARED_PARTS = ("task", "network", "head", "normalisation", "input", "outputs")
-
 Slots = list[tuple[dict[str, Any], str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What an adapted model's file says of the models that share its network, read once.
+
+    task: the kind's name; network: its name and configuration; preprocessing: how a picture becomes
+    an input, None for numbers; outputs: classes, or values of one input.
+    """
+
+    task: str
+    network: dict[str, Any]
+    head: str
+    normalisation: str
+    input_shape: tuple[int, ...]
+    preprocessing: dict[str, Any] | None
+    outputs: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +68,11 @@ class Architecture:
 
     shapes and lengths: of every tensor, in the buffer's order; statistics: the names of those that
     normalise, and of the layer's that each belongs to;
-    description: as in the adapted model's file, but for the classes; is_stackable: whether the
-    network knows its forward over stacked models; free: sets of modules that nobody uses now.
+    is_stackable: whether the network knows its forward over stacked models; free: sets of modules
+    that nobody uses now.
     """
 
-    description: dict[str, Any]
+    about: About
     shapes: dict[str, tuple[int, ...]]
     lengths: list[int]
     statistics: dict[str, str]
@@ -99,7 +114,7 @@ class Architecture:
         try:
             modules = self.free.pop()  # atomic, as the append is
         except IndexError:
-            modules = _modules(self.description["network"])
+            modules = _modules(self.about.network)
         yield modules
         self.free.append(modules)
 
@@ -116,9 +131,9 @@ class ServedModel:
     classes: tuple[str, ...] | None
 
     @property
-    def description(self) -> dict[str, Any]:
-        """As in the adapted model's file, but for the classes."""
-        return self.architecture.description
+    def about(self) -> About:
+        """What the file says of itself, but for the classes."""
+        return self.architecture.about
 
     @property
     def bytes(self) -> int:
@@ -161,15 +176,27 @@ def is_worth_stacking(models: Sequence[ServedModel], different: int) -> bool:
 def load_served(data: bytes) -> ServedModel:
     """The model in the bytes of an adapted file."""
     file = load_flat(data)
-    return _served(file.flat, file.shapes, file.description)
+    return _served(
+        file.flat, file.shapes, read_about(file.description), file.description["classes"]
+    )
+
+
+def read_about(description: dict[str, Any]) -> About:
+    """What the JSON of an adapted model's file says of its network."""
+    return About(
+        task=description["task"],
+        network=description["network"],
+        head=description["head"]["kind"],
+        normalisation=description["normalisation"],
+        input_shape=tuple(description["input"]["shape"]),
+        preprocessing=description["input"]["preprocessing"],
+        outputs=description["outputs"],
+    )
 
 
 def serve_theta(checkpoint: Checkpoint) -> ServedModel | None:
     """The unadapted θ of a regression checkpoint; None where it normalises by a support set."""
-    normalised = any(
-        isinstance(layer, EpisodeNorm) for layer in checkpoint.learner.network.modules()
-    )
-    if normalised:
+    if normalises(checkpoint.learner.network):
         return None
     return _of_tensors(checkpoint, checkpoint.meta.theta, checkpoint.learner.head.outputs)
 
@@ -185,24 +212,27 @@ def stand_in(checkpoint: Checkpoint, *, outputs: int) -> ServedModel:
 
 
 def _of_tensors(checkpoint: Checkpoint, tensors: Params, outputs: int) -> ServedModel:
-    description = {
-        "task": checkpoint.learner.task,
-        "network": {"name": checkpoint.network, **checkpoint.network_config},
-        "head": {"kind": checkpoint.learner.head.kind},
-        "normalisation": checkpoint.learner.normalisation,
-        "input": checkpoint.input,
-        "classes": None,
-        "outputs": outputs,
-    }
+    learner = checkpoint.learner
+    about = About(
+        task=learner.task,
+        network={"name": checkpoint.network, **checkpoint.network_config},
+        head=learner.head.kind,
+        normalisation=learner.normalisation,
+        input_shape=tuple(checkpoint.input["shape"]),
+        preprocessing=checkpoint.input["preprocessing"],
+        outputs=outputs,
+    )
     flat = torch.cat([tensor.detach().cpu().flatten() for tensor in tensors.values()]).numpy()
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    return _served(flat, shapes, description)
+    return _served(flat, shapes, about, None)
 
 
 def _served(
-    flat: NDArray[np.float32], shapes: dict[str, tuple[int, ...]], about: dict[str, Any]
+    flat: NDArray[np.float32],
+    shapes: dict[str, tuple[int, ...]],
+    about: About,
+    classes: list[str] | None,
 ) -> ServedModel:
-    classes = about["classes"]
     return ServedModel(
         architecture=_architecture(shapes, about),
         flat=torch.from_numpy(flat),
@@ -210,20 +240,19 @@ def _served(
     )
 
 
-def _architecture(shapes: dict[str, tuple[int, ...]], about: dict[str, Any]) -> Architecture:
+def _architecture(shapes: dict[str, tuple[int, ...]], about: About) -> Architecture:
     """The one that models like this one share already, or a new one.
 
     Raises ValueError where φ is not this network's.
     """
-    description = {part: about[part] for part in SHARED_PARTS}
-    key = json.dumps([description, list(shapes.items())], sort_keys=True)
+    key = json.dumps([asdict(about), list(shapes.items())], sort_keys=True)
     found = _known.get(key)
     if found is None:
         statistics = {name for name in shapes if name.startswith(STATISTICS)}
-        modules = _modules(description["network"])
+        modules = _modules(about.network)
         _check_names(modules, shapes.keys() - statistics)
         found = _known[key] = Architecture(
-            description=description,
+            about=about,
             shapes=shapes,
             lengths=[math.prod(shape) for shape in shapes.values()],
             statistics={name: name.removeprefix(STATISTICS) for name in statistics},
@@ -233,9 +262,9 @@ def _architecture(shapes: dict[str, tuple[int, ...]], about: dict[str, Any]) -> 
     return found
 
 
-def _modules(about: dict[str, Any]) -> Modules:
-    config = {key: value for key, value in about.items() if key != "name"}
-    network = build_network(about["name"], config).requires_grad_(False)
+def _modules(network_about: dict[str, Any]) -> Modules:
+    config = {key: value for key, value in network_about.items() if key != "name"}
+    network = build_network(network_about["name"], config).requires_grad_(False)
     placed = (
         (path, module, key)
         for path, module in network.named_modules()

@@ -89,7 +89,7 @@ def load_work(bench: Bench, one: Adaptation) -> Work | Failure:
         arrays = unpack_arrays(bench.backends.store.get(one.tenant_id, one.support_digest))
     except (BlobMissing, BlobDamaged):
         return Failure(code="damaged", detail="the stored support set failed its check")
-    return Work(x=arrays["x"], y=arrays["y"], step_size=one.step_size)
+    return Work(support=arrays, step_size=one.step_size)
 
 
 def _run(bench: Bench, held: Sequence[Adaptation], progress: Progress) -> list[Result]:

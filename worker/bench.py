@@ -12,7 +12,7 @@ from cachetools import LRUCache
 
 from app.backends import Backends, open_backends
 from app.settings import Settings
-from app.values.adaptation import CheckpointRef
+from app.values.checkpoint import CheckpointRef
 from models.files.checkpoint import Checkpoint, load_checkpoint
 from models.outer_loop import MetaParams
 from worker.allocator import keep_freed_memory

@@ -3,14 +3,18 @@
 import time
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from app.inputs.examples import unpack_arrays
-from app.predictions.readable import readable
+from app.kinds import find_kind
 from app.store import BlobDamaged, BlobMissing, StoreFull
 from app.values.adaptation import Adaptation, Outcome
+from app.values.arrays import INPUT, TARGET, Arrays
 from models.files.adapted_file import dump_adapted
 from models.files.checkpoint import Checkpoint
 from models.inner_loop import Adapted
-from worker.assessing import leave_one_out, score
+from worker.assessing import leave_one_out
 from worker.bench import Bench
 from worker.stacking import Failure, Work, before_adaptation, query_outputs
 
@@ -33,10 +37,10 @@ def outcome_of(
             query = unpack_arrays(bench.backends.store.get(one.tenant_id, one.query_digest))
         except (BlobMissing, BlobDamaged):
             return Failure(code="damaged", detail="the stored query set failed its check")
-        outputs = query_outputs(checkpoint, adapted, query["x"])
-        if not bool(outputs.isfinite().all()):
+        outputs = query_outputs(checkpoint, adapted, query[INPUT]).numpy()
+        if not np.isfinite(outputs).all():
             return Failure(code="diverged", detail="a query's prediction is not finite")
-        predictions = readable(outputs.numpy(), one.classes)
+        predictions = find_kind(one.task).readable(outputs, one.classes)
         metrics |= _query_metrics(checkpoint, one, work, query, outputs)
     if one.assess:
         metrics |= leave_one_out(checkpoint, work, outputs=one.outputs, steps=one.steps)
@@ -50,16 +54,16 @@ def outcome_of(
 
 
 def _query_metrics(
-    checkpoint: Checkpoint, one: Adaptation, work: Work, query: dict[str, Any], outputs: Any
+    checkpoint: Checkpoint, one: Adaptation, work: Work, query: Arrays, outputs: NDArray[np.float32]
 ) -> dict[str, float | None]:
-    if "y" not in query:
+    if TARGET not in query:
         return {}
+    kind = find_kind(one.task)
     before = before_adaptation(checkpoint, work, outputs=one.outputs)
-    measure = "query_mse" if one.task == "regression" else "query_accuracy"
-    untouched = query_outputs(checkpoint, before, query["x"])
+    untouched = query_outputs(checkpoint, before, query[INPUT]).numpy()
     return {
-        measure: score(checkpoint, outputs, query["y"]),
-        f"{measure}_before": score(checkpoint, untouched, query["y"]),
+        f"query_{kind.measure}": kind.score(outputs, query[TARGET]),
+        f"query_{kind.measure}_before": kind.score(untouched, query[TARGET]),
     }
 
 

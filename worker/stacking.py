@@ -5,24 +5,26 @@ A row whose numbers go wrong fails alone. Out of memory halves the batch.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from app.values.arrays import INPUT, MASK, Arrays
 from models.engine.layers import episodes_at_once
+from models.episodes import Examples
 from models.files.checkpoint import Checkpoint
 from models.inner_loop import Adapted, InnerLoop, adapt_episodes, episode_of, predict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """One row's part of a batch: x (S, …) float32, y (S,) int64 or (S, outputs) float32."""
+    """One row's part of a batch: its support set's named arrays, each (S, …); a ``mask`` says which
+    of the S examples count.
+    """
 
-    x: NDArray[np.float32]
-    y: NDArray[Any]
+    support: Arrays
     step_size: float | None
 
 
@@ -67,7 +69,7 @@ def _at_once(checkpoint: Checkpoint, rows: Sequence[Work], device: torch.device)
     """A GPU takes all in one call, a CPU what its caches hold."""
     if device.type != "cpu" or not rows:
         return len(rows)
-    return episodes_at_once(checkpoint.learner.network, rows[0].x.shape)
+    return episodes_at_once(checkpoint.learner.network, rows[0].support[INPUT].shape)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -94,20 +96,26 @@ def before_adaptation(checkpoint: Checkpoint, work: Work, *, outputs: int) -> Ad
 def _stacked(
     checkpoint: Checkpoint, rows: Sequence[Work], *, outputs: int, steps: int, device: torch.device
 ) -> list[Adapted | Failure]:
-    x = torch.from_numpy(np.stack([row.x for row in rows])).to(device)
-    y = torch.from_numpy(np.stack([row.y for row in rows])).to(device)
     with torch.no_grad():
         adapted = adapt_episodes(
             checkpoint.learner,
             checkpoint.meta.theta,
-            x,
-            y,
+            _examples(rows, device),
             _recipe(checkpoint.recipe, rows, steps, device),
             outputs=outputs,
         )
     finite = _are_finite(adapted).tolist()
     apart = [episode_of(adapted, index) for index in range(len(rows))]
     return [one if good else _diverged(one) for one, good in zip(apart, finite, strict=True)]
+
+
+def _examples(rows: Sequence[Work], device: torch.device) -> Examples:
+    """The support sets of the rows, one after the other along a leading axis."""
+    stacked = {
+        name: torch.from_numpy(np.stack([row.support[name] for row in rows])).to(device)
+        for name in rows[0].support
+    }
+    return Examples(arrays=stacked, mask=stacked.pop(MASK, None))
 
 
 def _recipe(
@@ -118,10 +126,10 @@ def _recipe(
 
 
 def _are_finite(adapted: Adapted) -> Tensor:
-    """(E,) whether all numbers of an episode are: nought times any other number is not nought."""
+    """(E,) whether all numbers of an episode are: a finite number times 0 is 0, any other NaN."""
     tensors = (adapted.losses, *adapted.params.values(), *adapted.statistics.values())
-    noughts = [tensor.flatten(1).mul(0).sum(dim=1) for tensor in tensors]
-    return torch.stack(noughts).sum(dim=0) == 0
+    zeros = [tensor.flatten(1).mul(0).sum(dim=1) for tensor in tensors]
+    return torch.stack(zeros).sum(dim=0) == 0
 
 
 def _diverged(adapted: Adapted) -> Failure:

@@ -9,8 +9,10 @@ import numpy as np
 from app.checkpoints.in_use import checkpoints_in_use
 from app.db.connections import reading
 from app.db.lookups import recent_kinds
+from app.kinds import find_kind
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
-from app.values.adaptation import CheckpointRef
+from app.values.arrays import INPUT, TARGET
+from app.values.checkpoint import CheckpointRef
 from models.files.checkpoint import Checkpoint, InvalidCheckpoint
 from worker.bench import HOT_CHECKPOINTS, Bench, hot_checkpoint
 from worker.stacking import Work, adapt_rows
@@ -47,16 +49,15 @@ def _loaded(bench: Bench, ref: CheckpointRef) -> Checkpoint | None:
 
 
 def _usual_shape(checkpoint: Checkpoint) -> tuple[int, int]:
-    """Support examples and outputs of one picture per class, or of five points."""
-    if checkpoint.learner.task == "regression":
-        return 5, checkpoint.learner.head.outputs
-    ways = min(checkpoint.max_way or 5, MOST_EXAMPLES)
-    return ways, ways
+    """Support examples and outputs where nothing more is known."""
+    kind = find_kind(checkpoint.learner.task)
+    most = min(checkpoint.max_way or 5, MOST_EXAMPLES)
+    return kind.usual_size(most, checkpoint.learner.head.outputs)
 
 
 def _one_step(bench: Bench, checkpoint: Checkpoint, examples: int, outputs: int) -> None:
+    kind = find_kind(checkpoint.learner.task)
     x = np.zeros((examples, *checkpoint.input["shape"]), np.float32)
-    labels, values = np.arange(examples) % outputs, np.zeros((examples, outputs), np.float32)
-    y = values if checkpoint.learner.task == "regression" else labels
-    work = Work(x=x, y=y, step_size=0.0)
+    support = {INPUT: x, TARGET: kind.blank_targets(examples, outputs)}
+    work = Work(support=support, step_size=0.0)
     adapt_rows(checkpoint, [work], outputs=outputs, steps=1, device=bench.device)

@@ -4,8 +4,8 @@ from app.backends import Backends
 from app.db.connections import reading
 from app.db.lookups import find_lasting
 from app.errors import ServiceError
-from app.messages.memory import Lasting
 from app.values.adaptation import Adaptation
+from app.values.lasting import Lasting
 
 
 def find_adaptation(backends: Backends, tenant_id: str, adaptation_id: str) -> Adaptation:

@@ -5,9 +5,8 @@ Blob before row, row before message. It knows no torch: a support set is arrays 
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from sqlalchemy.exc import IntegrityError
@@ -16,32 +15,25 @@ from app.adaptations.finding import find_adaptation
 from app.backends import Backends, read_blob
 from app.checkpoints.registry import Reference, find_checkpoint, parse_reference
 from app.db.adaptations import insert_queued
-from app.db.checkpoints import CheckpointRow
 from app.db.connections import reading, writing
 from app.db.idempotency import find_replay, keep_key
 from app.db.lookups import find
 from app.errors import ServiceError, refusal
 from app.inputs.examples import check_lengths, pack_arrays, unpack_arrays
 from app.inputs.support_sets import (
-    Arrays,
-    Description,
+    Given,
     SupportSet,
     check_amount,
     check_classes,
     image_limits,
-    join,
-    read_query,
-    read_support,
 )
+from app.kinds import find_kind
 from app.settings import Settings
 from app.store import BlobDamaged, BlobMissing, StoreFull, StoreUnavailable
-from app.values.adaptation import (
-    Adaptation,
-    CheckpointRef,
-    NewAdaptation,
-    example_steps,
-    example_weight,
-)
+from app.values.adaptation import Adaptation, NewAdaptation, example_steps, example_weight
+from app.values.arrays import Arrays
+from app.values.checkpoint import CheckpointRef, CheckpointRow
+from app.values.description import Description
 from app.values.lifecycle import Status
 
 
@@ -56,10 +48,8 @@ class AdaptOrder:
     tenant_id: str
     checkpoint: str | None
     extends: str | None
-    support_inputs: Sequence[Any]
-    support_targets: Sequence[Any]
-    query_inputs: Sequence[Any] | None = None
-    query_targets: Sequence[Any] | None = None
+    support: Given
+    query: Given | None = None
     steps: int | None = None
     step_size: float | None = None
     assess: bool = False
@@ -111,26 +101,26 @@ def _prepare(backends: Backends, order: AdaptOrder, adaptation_id: str) -> NewAd
     base = _base(backends, order)
     _check_amounts(backends.settings, order, base)
     checkpoint = _checkpoint(backends, order, base)
-    description = checkpoint.description
-    step_size = _step_size(order, description)
-    support = _support(backends, order, description, base)
-    query = _query(backends, order, description, support)
-    steps = description["inner_loop"]["steps"] if order.steps is None else order.steps
-    weight = example_weight(description["input"]["shape"])
-    _check_work(backends.settings, len(support.x), steps, weight, assess=order.assess)
+    about = checkpoint.description
+    step_size = _step_size(order, about)
+    support = _support(backends, order, about, base)
+    query = _query(backends, order, about, support)
+    steps = about.inner_loop.steps if order.steps is None else order.steps
+    weight = example_weight(about.input.shape)
+    _check_work(backends.settings, len(support), steps, weight, assess=order.assess)
     return NewAdaptation(
         id=adaptation_id,
         tenant_id=order.tenant_id,
-        task=description["task"],
+        task=about.task,
         checkpoint=checkpoint.ref,
         classes=support.classes,
         outputs=support.outputs,
         steps=steps,
         step_size=step_size,
         assess=order.assess,
-        support_examples=len(support.x),
+        support_examples=len(support),
         example_weight=weight,
-        support_digest=_keep(backends, order.tenant_id, {"x": support.x, "y": support.y}),
+        support_digest=_keep(backends, order.tenant_id, support.arrays),
         query_digest=_keep(backends, order.tenant_id, query) if query else None,
         batch_key=_batch_key(checkpoint.ref, support, steps, assess=order.assess),
         name=order.name,
@@ -160,21 +150,23 @@ def _checkpoint(backends: Backends, order: AdaptOrder, base: Adaptation | None) 
 
 
 def _check_amounts(settings: Settings, order: AdaptOrder, base: Adaptation | None) -> None:
-    check_lengths(order.support_inputs, order.support_targets, "/support")
-    total = len(order.support_inputs) + (base.support_examples if base else 0)
-    check_amount(total, settings.max_support_examples, "/support/inputs")
-    check_amount(len(order.query_inputs or ()), settings.max_query_examples, "/query/inputs")
-    if order.query_inputs is not None and order.query_targets is not None:
-        check_lengths(order.query_inputs, order.query_targets, "/query")
+    support, query = order.support, order.query
+    check_lengths(support.inputs, support.targets or (), "/support")
+    total = len(support.inputs) + (base.support_examples if base else 0)
+    check_amount(total, settings.max_support_examples, support.inputs_at)
+    if query is not None:
+        check_amount(len(query.inputs), settings.max_query_examples, query.inputs_at)
+    if query is not None and query.targets is not None:
+        check_lengths(query.inputs, query.targets, "/query")
     if order.steps is not None and order.steps > settings.max_steps:
         raise refusal("validation", "/steps", f"expected 0 to {settings.max_steps} steps, got more")
 
 
-def _step_size(order: AdaptOrder, description: Description) -> float | None:
+def _step_size(order: AdaptOrder, about: Description) -> float | None:
     if order.step_size is not None and not 0 < np.float32(order.step_size) < np.inf:
         raise refusal("validation", "/step_size", "expected a positive number finite in float32")
-    if not description["inner_loop"]["learned"]:
-        return order.step_size or float(description["inner_loop"]["step_size"])
+    if not about.inner_loop.learned:
+        return order.step_size or float(about.inner_loop.step_size)
     if order.step_size is not None:
         detail = "this checkpoint learned its step sizes; leave step_size out"
         raise refusal("not-adjustable", "/step_size", detail)
@@ -193,12 +185,13 @@ def _check_work(
 
 
 def _support(
-    backends: Backends, order: AdaptOrder, description: Description, base: Adaptation | None
+    backends: Backends, order: AdaptOrder, about: Description, base: Adaptation | None
 ) -> SupportSet:
-    limits = image_limits(backends.settings)
-    given = read_support(order.support_inputs, order.support_targets, description, limits)
-    support = given if base is None else join(_stored_support(backends, base), given)
-    check_classes(support, description)
+    kind = find_kind(about.task)
+    support = kind.read_support(order.support, about, image_limits(backends.settings))
+    if base is not None:
+        support = kind.join(_stored_support(backends, base), support)
+    check_classes(support.classes, kind.most_classes(about))
     return support
 
 
@@ -207,21 +200,22 @@ def _stored_support(backends: Backends, base: Adaptation) -> SupportSet:
         arrays = unpack_arrays(read_blob(backends, base.tenant_id, base.support_digest))
     except (BlobMissing, BlobDamaged) as error:
         raise ServiceError("damaged", "the support set to extend cannot be read") from error
-    return SupportSet(x=arrays["x"], y=arrays["y"], classes=base.classes)
+    return SupportSet(arrays=arrays, classes=base.classes, outputs=base.outputs)
 
 
 def _query(
-    backends: Backends, order: AdaptOrder, description: Description, support: SupportSet
+    backends: Backends, order: AdaptOrder, about: Description, support: SupportSet
 ) -> Arrays | None:
-    if order.query_inputs is None:
+    if order.query is None:
         return None
-    limits = image_limits(backends.settings)
-    return read_query(order.query_inputs, order.query_targets, description, support, limits)
+    limits, kind = image_limits(backends.settings), find_kind(about.task)
+    return kind.read_query(order.query, about.input, support.classes, support.outputs, limits)
 
 
 def _batch_key(ref: CheckpointRef, support: SupportSet, steps: int, *, assess: bool) -> str:
     """Equal for adaptations that can be stacked: step sizes may differ, the rest may not."""
-    parts = [ref.digest, support.x.shape, support.outputs, steps, assess]
+    shapes = sorted((name, array.shape) for name, array in support.arrays.items())
+    parts = [ref.digest, shapes, support.outputs, steps, assess]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

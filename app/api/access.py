@@ -1,54 +1,96 @@
-"""Who asks: the tenant behind a request's key, before anything else of it is read.
+"""Who asks, before anything else of a request is read, and whether the key allows it.
 
-As long as no key was ever created the service answers loopback callers as the default tenant, and
-only under a loopback name, so that no web page can reach it through a name of its own.
+A route says in its signature what it needs: ``MayAdapt``, ``MayPredict``, or ``AnyCaller`` for any
+live key. As long as no key was ever created the service answers loopback callers, and only under a
+loopback name, so that no web page can reach it through a name of its own.
 """
 
 import re
-from typing import Annotated
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args, get_type_hints
 
 from anyio.to_thread import run_sync
-from fastapi import Depends, Request
-from sqlalchemy import Engine
+from fastapi import Depends, Request, Response
+from fastapi.routing import APIRoute
+from starlette.routing import Route
 
 from app.api.headers import parse_bearer, unauthenticated
-from app.api.service import Here, Service
-from app.db.connections import reading
-from app.db.keys import has_keys, hash_of, tenant_of
-from app.db.tenants import DEFAULT
+from app.api.service import Service, service_of
+from app.api.timing import timing_of
+from app.callers import caller_of, hash_of
 from app.errors import ServiceError
-from app.messages.memory import Lasting
+from app.values.caller import Caller, Scope
 
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:@/?#]+)(?::[0-9]{0,5})?")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-async def tenant_of_caller(request: Request, here: Here) -> str:
-    """The tenant's id. Raises ServiceError: unauthenticated, or bad-request for a foreign Host."""
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The caller of a request, whose key has this scope; None: any live key will do.
+
+    Raises ServiceError: unauthenticated, forbidden, or bad-request for a foreign Host.
+    """
+
+    scope: Scope | None
+
+    async def __call__(self, request: Request) -> Caller:
+        caller = await _caller(request, await service_of(request))
+        if self.scope is not None and self.scope not in caller.scopes:
+            detail = f"expected a key with the scope {self.scope}, got one without it"
+            raise ServiceError("forbidden", detail)
+        return caller
+
+
+AnyCaller = Annotated[Caller, Depends(Needs(None))]
+MayAdapt = Annotated[Caller, Depends(Needs(Scope.ADAPT))]
+MayPredict = Annotated[Caller, Depends(Needs(Scope.PREDICT))]
+
+
+def needs_of(endpoint: Callable[..., Any]) -> Needs | None:
+    """What a route's signature says that its caller needs; None where it says nothing."""
+    for hint in get_type_hints(endpoint, include_extras=True).values():
+        for mark in get_args(hint)[1:]:
+            found = getattr(mark, "dependency", None)
+            if isinstance(found, Needs):
+                return found
+    return None
+
+
+def direct(route: APIRoute) -> Route:
+    """The route as Starlette's own, whose endpoint takes the request and its caller."""
+    endpoint, needs = route.endpoint, needs_of(route.endpoint)
+    assert needs is not None, f"{route.path} does not say what its caller needs"
+
+    async def answer(request: Request) -> Response:
+        caller = await needs(request)
+        timing_of(request.scope).mark("auth")
+        answered: Response = await endpoint(request, caller)
+        return answered
+
+    served = Route(route.path, answer)
+    served.methods = route.methods
+    return served
+
+
+async def _caller(request: Request, here: Service) -> Caller:
     secret = parse_bearer(request.headers.getlist("authorization"))
     key_hash = hash_of(secret) if secret is not None else ""
-    remembered = here.memory.caller(key_hash)
-    (tenant_id,) = remembered or (await _look_up(here, key_hash),)
-    if tenant_id is not None:
-        return tenant_id
-    _check_host(request, here.backends.settings.host)
-    return DEFAULT
+    caller = here.memory.caller(key_hash) or await _look_up(here, key_hash)
+    if caller.key_id is None:
+        _check_host(request, here.backends.settings.host)
+    return caller
 
 
-async def _look_up(here: Service, key_hash: str) -> str | None:
-    """The key's tenant; None where no keys are in use. Raises ServiceError unauthenticated."""
+async def _look_up(here: Service, key_hash: str) -> Caller:
+    """The key's caller, remembered from now on. Raises ServiceError unauthenticated."""
     stamp = here.memory.stamp()
-    found = await run_sync(_read, here.backends.engine, key_hash)
+    found = await run_sync(caller_of, here.backends, key_hash)
+    if found is None:
+        raise unauthenticated()
     here.memory.keep_caller(key_hash, found, stamp)
     return found.value
-
-
-def _read(engine: Engine, key_hash: str) -> Lasting[str | None]:
-    with reading(engine) as connection:
-        found = tenant_of(connection, key_hash) if key_hash else None
-        if found is None and has_keys(connection):
-            raise unauthenticated()
-        return found or Lasting(value=None)
 
 
 def _check_host(request: Request, bound: str) -> None:
@@ -56,6 +98,3 @@ def _check_host(request: Request, bound: str) -> None:
     if match is None or match["name"].strip("[]") not in LOOPBACK | {bound}:
         detail = "expected a loopback name in Host, as no key is configured; got another"
         raise ServiceError("bad-request", detail)
-
-
-Tenant = Annotated[str, Depends(tenant_of_caller)]

@@ -1,11 +1,9 @@
 """How routes answer and what they document of their answers."""
 
 import json
-from collections.abc import Callable, Coroutine
 from typing import Any
 
-from fastapi import Request, Response
-from fastapi.routing import APIRoute
+from fastapi import Response
 from pydantic import BaseModel
 
 from app.errors import PROBLEMS
@@ -29,17 +27,6 @@ def json_answer(
 def plain_answer(body: dict[str, Any]) -> Response:
     """A resource that was made here, whose form no model has to check again."""
     return Response(COMPACT.encode(body), media_type="application/json", headers=HEADERS)
-
-
-class Direct(APIRoute):
-    """A route that takes the request alone: FastAPI documents it and leaves the rest to it.
-
-    Solving two dependencies costs as much as answering.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
-        return endpoint
 
 
 def problems(*codes: str, public: bool = False) -> dict[int | str, dict[str, Any]]:

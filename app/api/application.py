@@ -5,6 +5,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.types import ASGIApp
 
 from app.api import (
     problems,
@@ -21,17 +22,18 @@ from app.settings import Settings
 
 SUMMARY = "Adapts meta-trained checkpoints to a few examples, and predicts with the result."
 
-ROUTES = (
-    routes_predict,
-    routes_adapt,
-    routes_adaptations,
-    routes_checkpoints,
-    routes_service,
-)
+# Those of predictions come first, for one after the other is tried.
+ROUTERS = (routes_adapt, routes_adaptations, routes_checkpoints, routes_service)
+
+
+def create_service(settings: Settings) -> ASGIApp:
+    """The whole service for these settings, whose redis_url must be known by now."""
+    return timed(create_app(settings))  # around the framework's own answer to a mistake
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application for these settings, whose redis_url must be known by now."""
+    """The routes, their problems and their documents."""
+    documented = [route for module in ROUTERS for route in module.router.routes]
     app = FastAPIOffline(  # /docs without a request to anybody else
         docs_url="/docs",
         title="Fewstep",
@@ -40,13 +42,9 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=partial(running, settings=settings),
         redirect_slashes=False,
         redoc_url=None,
+        # the routes themselves, for a 405 must name the methods of each
+        routes=[*routes_predict.routes, *documented],
     )
-    # The routes themselves: a 405 must name the methods of each. Those of predictions come first,
-    # for one after the other is tried.
-    app.router.routes[:0] = [route for module in ROUTES for route in module.router.routes]
     problems.install(app)
-    app.openapi = partial(describe, app)  # type: ignore[method-assign]
-    # Outermost: a middleware would stand behind the framework's own answer to a mistake.
-    build = app.build_middleware_stack
-    app.build_middleware_stack = lambda: timed(build())  # type: ignore[method-assign]
+    app.openapi = partial(describe, app, routes_predict.router.routes)  # type: ignore[method-assign]
     return app

@@ -2,11 +2,13 @@
 themselves.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
+from starlette.routing import BaseRoute
 
 from app.api import schemas as models
 from app.api.schemas import AdaptRequest, PredictRequest, Problem
@@ -31,17 +33,15 @@ FORM = {
 }
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    """The document, made once."""
+def describe(app: FastAPI, also: Sequence[BaseRoute]) -> dict[str, Any]:
+    """The document, made once; also: what FastAPI documents of routes that it does not serve."""
     if app.openapi_schema is None:
-        app.openapi_schema = _build(app)
+        app.openapi_schema = _build(app, [*also, *app.routes])
     return app.openapi_schema
 
 
-def _build(app: FastAPI) -> dict[str, Any]:
-    document = get_openapi(
-        title=app.title, version=app.version, summary=app.summary, routes=app.routes
-    )
+def _build(app: FastAPI, routes: Sequence[BaseRoute]) -> dict[str, Any]:
+    document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=routes)
     schemas = document["components"]["schemas"]
     adapt = {"application/json": _content(schemas, AdaptRequest), "multipart/form-data": FORM}
     predict = {"application/json": _content(schemas, PredictRequest)}

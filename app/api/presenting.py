@@ -1,20 +1,22 @@
 """From the application's values to the API's resources."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from app.adaptations.exporting import FORMATS
 from app.api import schemas
 from app.api.fields import TEN_YEARS_S
-from app.db.checkpoints import CheckpointRow
-from app.db.tenants import SHARED
 from app.inputs.class_names import MAX_LABEL_CHARACTERS
 from app.inputs.images import DECODERS
+from app.kinds import find_kind
 from app.settings import Settings
-from app.values import adaptation as inside
+from app.values.adaptation import Adaptation
+from app.values.checkpoint import CheckpointRef, CheckpointRow
+from app.values.tenants import SHARED
 
 
-def show_adaptation(one: inside.Adaptation) -> schemas.Adaptation:
+def show_adaptation(one: Adaptation) -> schemas.Adaptation:
     """The adaptation as its owner sees it."""
     return schemas.Adaptation.model_validate(
         {
@@ -41,7 +43,7 @@ def show_adaptation(one: inside.Adaptation) -> schemas.Adaptation:
     )
 
 
-def show_reference(ref: inside.CheckpointRef) -> schemas.CheckpointRef:
+def show_reference(ref: CheckpointRef) -> schemas.CheckpointRef:
     """A version by name, number and digest."""
     return schemas.CheckpointRef(name=ref.name, version=ref.version, digest=f"sha256:{ref.digest}")
 
@@ -49,19 +51,20 @@ def show_reference(ref: inside.CheckpointRef) -> schemas.CheckpointRef:
 def show_checkpoint(row: CheckpointRow) -> schemas.CheckpointResource:
     """A version with all that its file says of it."""
     about = row.description
+    taken = {"shape": list(about.input.shape), "preprocessing": about.input.preprocessing}
     return schemas.CheckpointResource(
         name=row.ref.name,
         version=row.ref.version,
         digest=f"sha256:{row.ref.digest}",
-        task=about["task"],
-        input=about["input"],
-        max_way=about["max_way"] if about["task"] == "classification" else None,
-        architecture={"network": about["network"], "head": about["head"]},
-        recipe=about["inner_loop"],
+        task=about.task,
+        input=taken,
+        max_way=find_kind(about.task).most_classes(about),
+        architecture={"network": about.network, "head": asdict(about.head)},
+        recipe=asdict(about.inner_loop),
         parameters=row.parameters,
         bytes=row.bytes,
-        evaluation=about["evaluation"],
-        provenance=about["provenance"],
+        evaluation=[dict(measured) for measured in about.evaluation],
+        provenance=dict(about.provenance),
         created_at=datetime.fromtimestamp(row.created_at, UTC),
     )
 
@@ -100,8 +103,11 @@ def show_limits(
 def _ways(rows: list[CheckpointRow]) -> dict[str, int]:
     """max_way of what each name stands for: own before shared, newest before old."""
     by_rank = sorted(rows, key=lambda row: (row.ref.tenant_id != SHARED, row.ref.version))
-    classifiers = (row for row in by_rank if row.description["task"] == "classification")
-    return {row.ref.name: row.description["max_way"] for row in classifiers}
+    ways = {
+        row.ref.name: find_kind(row.description.task).most_classes(row.description)
+        for row in by_rank
+    }
+    return {name: most for name, most in ways.items() if most is not None}
 
 
 def _time(seconds: float | None) -> datetime | None:

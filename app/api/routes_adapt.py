@@ -10,7 +10,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 
 from app.adaptations.placing import AdaptOrder, place_order
-from app.api.access import Tenant
+from app.api.access import MayAdapt
 from app.api.answers import json_answer, problems
 from app.api.body import read_body, require_media_type
 from app.api.headers import parse_idempotency_key, parse_prefer, preference_applied, wait_of
@@ -18,14 +18,16 @@ from app.api.multipart import parse_adapt_form
 from app.api.presenting import show_adaptation
 from app.api.queries import read_adaptation_id, read_query
 from app.api.schemas import Adaptation as Resource
-from app.api.schemas import AdaptRequest, validate
+from app.api.schemas import AdaptRequest, QuerySet, SupportSet, validate
 from app.api.service import Here, Service
 from app.api.strict_json import parse_json
-from app.api.timing import Timing, tell_rows_timing, timing_of
+from app.api.timing import tell_rows_timing, timing_of
 from app.api.waiting import join_wait, wait_for_end
 from app.inputs.images import UploadedPicture
+from app.inputs.support_sets import Given
 from app.values.adaptation import Adaptation, new_id
 from app.values.lifecycle import FINAL
+from app.values.timing import Timing
 
 router = APIRouter(tags=["adaptations"])
 REFUSALS = (
@@ -76,7 +78,7 @@ HEADERS = [
     responses={202: {"model": Resource, "description": "Not ended yet"}, **problems(*REFUSALS)},
     openapi_extra={"parameters": HEADERS},
 )
-async def adapt(request: Request, tenant: Tenant, here: Here) -> Response:
+async def adapt(request: Request, caller: MayAdapt, here: Here) -> Response:
     """Moves a checkpoint's parameters on a few labelled examples and answers with the adaptation.
 
     Waits for the result (`Prefer: wait=N`, or `respond-async` not to). An `Idempotency-Key` makes
@@ -90,7 +92,9 @@ async def adapt(request: Request, tenant: Tenant, here: Here) -> Response:
     timing = timing_of(request.scope)
     timing.mark("auth")
     content, limiter = await _read_content(request, here)
-    order = await run_sync(partial(_order, content, tenant=tenant, key=key), limiter=limiter)
+    order = await run_sync(
+        partial(_order, content, tenant=caller.tenant_id, key=key), limiter=limiter
+    )
     wait_s = wait_of(prefer, default_s=settings.wait_default_s, limit_s=settings.wait_limit_s)
     timing.mark("parse")
     one, replayed = await _place(here, order, wait_s, limiter, timing)
@@ -108,7 +112,7 @@ async def _read_content(request: Request, here: Service) -> tuple[Any, CapacityL
         limit_bytes=settings.body_limit_mib * 2**20,
         timeout_s=settings.body_time_limit_s,
     )
-    limiter = here.limiter_for(len(body))
+    limiter = here.predictor.limiter_for(len(body))
     if kind == "application/json":
         return await run_sync(parse_json, body, limiter=limiter), limiter
     header = request.headers["content-type"]
@@ -121,10 +125,8 @@ def _order(content: Any, *, tenant: str, key: str | None) -> AdaptOrder:
         tenant_id=tenant,
         checkpoint=asked.checkpoint,
         extends=None if asked.extends is None else read_adaptation_id(asked.extends),
-        support_inputs=asked.support.inputs,
-        support_targets=asked.support.targets,
-        query_inputs=asked.query.inputs if asked.query else None,
-        query_targets=asked.query.targets if asked.query else None,
+        support=_given(asked.support, "/support"),
+        query=None if asked.query is None else _given(asked.query, "/query"),
         steps=asked.steps,
         step_size=asked.step_size,
         assess=asked.assess,
@@ -133,6 +135,15 @@ def _order(content: Any, *, tenant: str, key: str | None) -> AdaptOrder:
         ttl_seconds=asked.ttl_seconds,
         idempotency_key=key,
         fingerprint=_fingerprint(content) if key is not None else "",
+    )
+
+
+def _given(examples: SupportSet | QuerySet, pointer: str) -> Given:
+    return Given(
+        inputs=examples.inputs,
+        targets=examples.targets,
+        inputs_at=f"{pointer}/inputs",
+        targets_at=f"{pointer}/targets",
     )
 
 

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.adaptations.exporting import adapted_file, check_format
 from app.adaptations.finding import find_adaptation
-from app.api.access import Tenant
+from app.api.access import MayAdapt, MayPredict
 from app.api.answers import HEADERS, json_answer, problems
 from app.api.presenting import show_adaptation
 from app.api.queries import read_adaptation_id, read_query, read_seconds
@@ -37,14 +37,14 @@ FORMAT = {
     openapi_extra={"parameters": [WAIT]},
 )
 async def read_adaptation(
-    request: Request, adaptation_id: str, tenant: Tenant, here: Here
+    request: Request, adaptation_id: str, caller: MayAdapt, here: Here
 ) -> Response:
     """The adaptation as it stands, or, with `wait`, when it has ended."""
     query = read_query(request, allowed=("wait",))
     limit = here.backends.settings.wait_limit_s
     seconds = read_seconds(query["wait"][0], limit=limit, pointer="/wait") if query else 0
     known = read_adaptation_id(adaptation_id)
-    one = await run_sync(find_adaptation, here.backends, tenant, known)
+    one = await run_sync(find_adaptation, here.backends, caller.tenant_id, known)
     one = await join_wait(here, one, seconds) if seconds else one
     tell_rows_timing(timing_of(request.scope), one.timing)
     return json_answer(show_adaptation(one))
@@ -63,7 +63,7 @@ async def read_adaptation(
     openapi_extra={"parameters": [FORMAT]},
 )
 async def download_parameters(
-    request: Request, adaptation_id: str, tenant: Tenant, here: Here
+    request: Request, adaptation_id: str, caller: MayPredict, here: Here
 ) -> Response:
     """The adapted parameters with everything that a prediction needs, as one file."""
     query = read_query(request, allowed=("format",))
@@ -71,7 +71,7 @@ async def download_parameters(
         raise refusal("validation", "/format", "expected format=safetensors, got none")
     check_format(query["format"][0])
     known = read_adaptation_id(adaptation_id)
-    one = await run_sync(find_adaptation, here.backends, tenant, known)
+    one = await run_sync(find_adaptation, here.backends, caller.tenant_id, known)
     data = await run_sync(adapted_file, here.backends, one)
     headers = HEADERS | {"ETag": f'"{one.phi_digest}"'}
     if _knows(request, headers["ETag"]):

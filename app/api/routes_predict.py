@@ -4,29 +4,22 @@ from typing import Any
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
 
-from app.api.access import tenant_of_caller
-from app.api.answers import Direct, plain_answer, problems
+from app.api.access import MayPredict, direct
+from app.api.answers import plain_answer, problems
 from app.api.body import read_body, require_media_type
 from app.api.presenting import show_prediction
 from app.api.queries import read_adaptation_id, read_query
 from app.api.schemas import PredictRequest, PredictResponse, validate
-from app.api.service import Service, service_of
+from app.api.service import service_of
 from app.api.strict_json import parse_json
 from app.api.timing import timing_of
 from app.errors import ServiceError, refusal
-from app.predictions.predicting import (
-    LIGHT_BYTES,
-    LIGHT_INPUTS,
-    PredictOrder,
-    answer,
-    check_order,
-    is_light,
-    read_inputs,
-    remembered_model,
-)
+from app.inputs.support_sets import Given
+from app.predictions.predicting import LIGHT_BYTES, LIGHT_INPUTS, PredictOrder, predict
 
-router = APIRouter(tags=["predictions"], route_class=Direct)
+router = APIRouter(tags=["predictions"])
 REFUSALS = (
     "invalid-json",
     "not-found",
@@ -69,11 +62,10 @@ PARAMETERS = [
     responses=problems(*REFUSALS),
     openapi_extra={"parameters": PARAMETERS},
 )
-async def predict_in_url(request: Request) -> Response:
+async def predict_in_url(request: Request, caller: MayPredict) -> Response:
     """Predicts one or a few inputs that stand in the URL, which ends at 64 kB; larger ones are
     for `POST /predict`.
     """
-    here, tenant = await _caller(request)
     query = read_query(request, allowed=("adaptation", "checkpoint"), repeatable=("input",))
     adaptation, checkpoint = (query.get(name, [None])[0] for name in ("adaptation", "checkpoint"))
     if (adaptation is None) == (checkpoint is None):
@@ -84,13 +76,13 @@ async def predict_in_url(request: Request) -> Response:
         raise refusal("validation", "/input", "expected at least one input, got none")
     inputs = [_read_input(text, f"/input/{index}") for index, text in enumerate(query["input"])]
     order = PredictOrder(
-        tenant_id=tenant,
+        tenant_id=caller.tenant_id,
         adaptation=None if adaptation is None else read_adaptation_id(adaptation),
         checkpoint=checkpoint,
-        inputs=inputs,
-        pointer="/input",
+        given=Given(inputs=inputs, inputs_at="/input", targets_at=""),
+        size_bytes=len(request.scope["query_string"]),
     )
-    return await _answer(request, here, order, len(request.scope["query_string"]))
+    return await _answer(request, order)
 
 
 @router.post(
@@ -99,60 +91,41 @@ async def predict_in_url(request: Request) -> Response:
     response_model=PredictResponse,
     responses=problems(*REFUSALS, "payload-too-large", "length-mismatch"),
 )
-async def predict_in_body(request: Request) -> Response:
+async def predict_in_body(request: Request, caller: MayPredict) -> Response:
     """Predicts many inputs, and scores them where their targets are given."""
-    here, tenant = await _caller(request)
     read_query(request)
+    here = await service_of(request)
     settings = here.backends.settings
     require_media_type(request, "application/json")
     limit_bytes = settings.body_limit_mib * 2**20
     body = await read_body(request, limit_bytes=limit_bytes, timeout_s=settings.body_time_limit_s)
-    limiter = here.limiter_for(len(body))
+    limiter = here.predictor.limiter_for(len(body))
     is_small = len(body) <= LIGHT_BYTES
     content = parse_json(body) if is_small else await run_sync(parse_json, body, limiter=limiter)
     asked = validate(PredictRequest, content)
     order = PredictOrder(
-        tenant_id=tenant,
+        tenant_id=caller.tenant_id,
         adaptation=None if asked.adaptation is None else read_adaptation_id(asked.adaptation),
         checkpoint=asked.checkpoint,
-        inputs=asked.inputs,
-        targets=asked.targets,
+        given=Given(
+            inputs=asked.inputs,
+            targets=asked.targets,
+            inputs_at="/inputs",
+            targets_at="/targets",
+        ),
+        size_bytes=len(body),
         top_k=asked.top_k,
     )
-    return await _answer(request, here, order, len(body))
+    return await _answer(request, order)
 
 
-async def _caller(request: Request) -> tuple[Service, str]:
-    """The service, and the tenant who asks."""
-    here = await service_of(request)
-    tenant = await tenant_of_caller(request, here)
-    timing_of(request.scope).mark("auth")
-    return here, tenant
-
-
-async def _answer(
-    request: Request, here: Service, order: PredictOrder, size_bytes: int
-) -> Response:
-    timing = timing_of(request.scope)
-    settings = here.backends.settings
-    check_order(settings, order)
-    timing.skip()
-    found = remembered_model(here.memory, here.hot, order) or await here.find_model(order)
-    timing.mark("find")
-    limiter = here.limiter_for(size_bytes)
-    if is_light(order, size_bytes):
-        inputs = read_inputs(settings, found.model, order)
-    else:
-        inputs = await run_sync(read_inputs, settings, found.model, order, limiter=limiter)
-    timing.mark("decode")
-    predicted = await here.desk.predict(found.model, inputs.x)
-    timing.add("wait", predicted.wait_ms)
-    timing.add("forward", predicted.forward_ms)
-    timing.tell("batch", predicted.batch_size)
-    if len(inputs.x) <= LIGHT_INPUTS:
-        return plain_answer(show_prediction(answer(found, order, inputs, predicted.outputs)))
-    told = await run_sync(answer, found, order, inputs, predicted.outputs, limiter=limiter)
-    return await run_sync(plain_answer, show_prediction(told), limiter=limiter)
+async def _answer(request: Request, order: PredictOrder) -> Response:
+    predictor = (await service_of(request)).predictor
+    told = show_prediction(await predict(predictor, order, timing_of(request.scope)))
+    if len(order.given.inputs) <= LIGHT_INPUTS:
+        return plain_answer(told)
+    limiter = predictor.limiter_for(order.size_bytes)
+    return await run_sync(plain_answer, told, limiter=limiter)
 
 
 def _read_input(text: str, pointer: str) -> Any:
@@ -163,3 +136,8 @@ def _read_input(text: str, pointer: str) -> Any:
     except ServiceError as error:
         detail = f"expected a JSON example, or a data URL of a picture: {error.detail}"
         raise refusal(error.code, pointer, detail) from error
+
+
+# Solving FastAPI's dependencies costs as much as answering: it documents these routes, and
+# Starlette's own serve them.
+routes = [direct(route) for route in router.routes if isinstance(route, APIRoute)]

@@ -6,16 +6,14 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from app.api.access import Tenant
+from app.api.access import AnyCaller
 from app.api.answers import HEADERS, json_answer, problems
 from app.api.presenting import show_limits
 from app.api.queries import read_query
 from app.api.schemas import Limits
 from app.api.service import Here
-from app.backends import Backends
+from app.backends import Backends, devices, missing_part
 from app.checkpoints.registry import list_checkpoints
-from app.db.connections import reading
-from app.db.workers import live_workers
 from app.errors import PROBLEMS, ServiceError
 
 router = APIRouter(tags=["service"])
@@ -43,17 +41,17 @@ async def alive() -> Response:
 )
 async def ready(here: Here) -> Response:
     """Database, broker and a live worker are there; else 503 with the part that is missing."""
-    missing = await run_sync(_missing_part, here.backends)
+    missing = await run_sync(missing_part, here.backends)
     if missing:
         raise ServiceError("unavailable", f"not ready: {missing}", retry_after_s=1)
     return JSONResponse({"status": "ready"}, headers=HEADERS)
 
 
 @router.get("/limits", response_model=Limits, responses=problems("validation"))
-async def read_limits(request: Request, tenant: Tenant, here: Here) -> Response:
+async def read_limits(request: Request, caller: AnyCaller, here: Here) -> Response:
     """What this service accepts."""
     read_query(request)
-    return json_answer(await run_sync(_limits, here.backends, tenant))
+    return json_answer(await run_sync(_limits, here.backends, caller.tenant_id))
 
 
 @router.get(
@@ -75,16 +73,6 @@ async def root() -> Response:
     return RedirectResponse("/docs", status_code=307)
 
 
-def _missing_part(backends: Backends) -> str | None:
-    with reading(backends.engine) as connection:
-        workers = live_workers(connection)
-    if not backends.queue.is_up():
-        return "the broker does not answer"
-    return None if workers else "no worker is alive"
-
-
 def _limits(backends: Backends, tenant: str) -> Limits:
     rows = list_checkpoints(backends.engine, tenant)
-    with reading(backends.engine) as connection:
-        devices = live_workers(connection)
-    return show_limits(backends.settings, rows, devices)
+    return show_limits(backends.settings, rows, devices(backends))

@@ -5,7 +5,7 @@ routes'. Nothing behind the routes sees these classes.
 """
 
 from datetime import datetime
-from typing import Any, Final, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -160,7 +160,10 @@ class ValuePrediction(BaseModel):
     value: list[Any]
 
 
-Prediction = ClassPrediction | ValuePrediction
+# A kind of task may have a form of its own (``app/kinds.py``).
+Prediction = Annotated[
+    ClassPrediction | ValuePrediction | dict[str, Any], Field(union_mode="left_to_right")
+]
 
 
 class Metrics(BaseModel):

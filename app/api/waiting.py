@@ -10,6 +10,7 @@ from anyio.to_thread import run_sync
 from app.adaptations.finding import find_adaptation
 from app.api.service import Service
 from app.errors import ServiceError
+from app.predictions.predicting import keep_hot
 from app.values.adaptation import Adaptation
 from app.values.lifecycle import FINAL, Status
 
@@ -30,7 +31,7 @@ async def wait_for_end(
         ended.clear()
         one = await _look_again(service, one)
         if one.status is Status.SUCCEEDED:
-            service.keep_hot(one.tenant_id, one.id)
+            keep_hot(service.predictor, one.tenant_id, one.id)
     return one
 
 

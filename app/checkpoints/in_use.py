@@ -4,8 +4,8 @@ from app.backends import Backends
 from app.db.checkpoints import list_versions
 from app.db.connections import reading
 from app.db.lookups import recent_kinds
-from app.db.tenants import SHARED
-from app.values.adaptation import CheckpointRef
+from app.values.checkpoint import CheckpointRef
+from app.values.tenants import SHARED
 
 
 def checkpoints_in_use(backends: Backends) -> list[CheckpointRef]:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from app.db.checkpoints import CheckpointRow, add_version, find_version, list_versions
+from app.db.checkpoints import add_version, find_version, list_versions
 from app.db.connections import reading, writing
-from app.db.tenants import DEFAULT, SHARED, ensure_tenant
+from app.db.tenants import ensure_tenant
 from app.errors import ServiceError, refusal
 from app.store import BlobStore
+from app.values.checkpoint import CheckpointRow
+from app.values.tenants import DEFAULT, SHARED
 
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 REFERENCE = re.compile(rf"({NAME})(?::([1-9][0-9]{{0,17}})|@({NAME}))?")

@@ -14,12 +14,12 @@ from app.checkpoints.registry import install, list_checkpoints
 from app.cli.errors import in_one_line
 from app.cli.learning.importing import import_checkpoint
 from app.cli.tenants import Tenant
-from app.db.checkpoints import CheckpointRow
 from app.db.migrating import migrated
-from app.db.tenants import DEFAULT
 from app.errors import ServiceError
 from app.settings import Settings, load_settings
 from app.store import StoreFull, StoreUnavailable, open_store
+from app.values.checkpoint import CheckpointRow
+from app.values.tenants import DEFAULT
 
 checkpoints = typer.Typer(no_args_is_help=True, help="Checkpoints that the service adapts from.")
 checkpoints.command("import")(import_checkpoint)

@@ -15,10 +15,10 @@ from app.cli.tenants import Tenant
 from app.db.connections import reading, writing
 from app.db.keys import NAME_CHARACTERS, KeyRow, create_key, list_keys, revoke_key
 from app.db.migrating import migrated
-from app.db.tenants import DEFAULT
 from app.errors import ServiceError
 from app.messages.news import tell_keys_changed
 from app.settings import load_settings
+from app.values.tenants import DEFAULT
 
 keys = typer.Typer(
     no_args_is_help=True, help="API keys. From the first one on, all requests need one."

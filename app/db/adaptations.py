@@ -15,7 +15,8 @@ from app.db.connections import now_s
 from app.db.events import record, record_all
 from app.db.lookups import adaptation_of
 from app.db.tables import adaptations as t
-from app.values.adaptation import Adaptation, CheckpointRef, NewAdaptation, Outcome, example_steps
+from app.values.adaptation import Adaptation, NewAdaptation, Outcome, example_steps
+from app.values.checkpoint import CheckpointRef
 from app.values.lifecycle import Status, advance
 
 ATTEMPTS_ALONE = 3

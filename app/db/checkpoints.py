@@ -1,6 +1,5 @@
 """The rows of checkpoints: immutable versions under a name, by digest."""
 
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
@@ -10,8 +9,10 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from app.db.connections import now_s
 from app.db.tables import checkpoints as t
-from app.db.tenants import SHARED, ensure_tenant
-from app.values.adaptation import CheckpointRef
+from app.db.tenants import ensure_tenant
+from app.values.checkpoint import CheckpointRef, CheckpointRow
+from app.values.description import Description, read_description
+from app.values.tenants import SHARED
 
 DESCRIPTIONS_KEPT: Final = 64
 
@@ -29,21 +30,8 @@ FIND: Final = (
 )
 FIND_PINNED: Final = FIND.where(t.c.version == bindparam("of_version"))
 
-_described: LRUCache[str, dict[str, Any]] = LRUCache(DESCRIPTIONS_KEPT)
+_described: LRUCache[str, Description] = LRUCache(DESCRIPTIONS_KEPT)
 _lock = Lock()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointRow:
-    """One version; description: the file's metadata; bytes: of the file; parameters: numbers in
-    θ.
-    """
-
-    ref: CheckpointRef
-    bytes: int
-    parameters: int
-    description: dict[str, Any]
-    created_at: float
 
 
 def add_version(
@@ -60,7 +48,7 @@ def add_version(
     mine = (t.c.tenant_id == tenant_id, t.c.name == name)
     found = connection.execute(select(t).where(*mine, t.c.digest == digest)).one_or_none()
     if found:
-        return _row(found, found.description)
+        return _row(found, read_description(found.description))
     last = select(func.coalesce(func.max(t.c.version), 0) + 1).where(*mine).scalar_subquery()
     statement = insert(t).values(
         tenant_id=tenant_id,
@@ -72,16 +60,13 @@ def add_version(
         description=description,
         created_at=now_s(),
     )
-    return _row(connection.execute(statement.returning(t)).one(), description)
+    return _row(connection.execute(statement.returning(t)).one(), read_description(description))
 
 
 def find_version(
     connection: Connection, tenant_id: str, name: str, version: int | None
 ) -> CheckpointRow | None:
-    """The tenant's own version, else the shared one; the newest where no version is asked for.
-
-    The description is shared by all who ask: read it, do not change it.
-    """
+    """The tenant's own version, else the shared one; the newest where no version is asked for."""
     asked = {"of_tenant": tenant_id, "of_name": name, "of_version": version}
     row = connection.execute(FIND if version is None else FIND_PINNED, asked).one_or_none()
     return _row(row, _description(connection, row)) if row else None
@@ -90,22 +75,22 @@ def find_version(
 def list_versions(connection: Connection, tenant_id: str) -> list[CheckpointRow]:
     """All versions that a tenant can use, by name, newest first."""
     query = select(t).where(_visible(tenant_id)).order_by(t.c.name, t.c.version.desc())
-    return [_row(row, row.description) for row in connection.execute(query)]
+    return [_row(row, read_description(row.description)) for row in connection.execute(query)]
 
 
-def _description(connection: Connection, row: Row[Any]) -> dict[str, Any]:
+def _description(connection: Connection, row: Row[Any]) -> Description:
     """What the row's file says of itself: by its digest, so that it is read and parsed once."""
     with _lock:
         known = _described.get(row.digest)
     if known is not None:
         return known
     same = (t.c.tenant_id == row.tenant_id, t.c.name == row.name, t.c.version == row.version)
-    found: dict[str, Any] = connection.execute(select(t.c.description).where(*same)).scalar_one()
+    found = connection.execute(select(t.c.description).where(*same)).scalar_one()
     with _lock:
-        return _described.setdefault(row.digest, found)
+        return _described.setdefault(row.digest, read_description(found))
 
 
-def _row(row: Row[Any], description: dict[str, Any]) -> CheckpointRow:
+def _row(row: Row[Any], description: Description) -> CheckpointRow:
     ref = CheckpointRef(
         tenant_id=row.tenant_id, name=row.name, version=row.version, digest=row.digest
     )

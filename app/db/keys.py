@@ -12,9 +12,11 @@ from sqlalchemy import Connection, Engine, false, func, insert, or_, select, upd
 
 from app.db.connections import now_s, reading, writing
 from app.db.tables import api_keys as t
-from app.db.tenants import DEFAULT, ensure_tenant
-from app.messages.memory import Lasting
+from app.db.tenants import ensure_tenant
 from app.values.adaptation import new_id
+from app.values.caller import Caller
+from app.values.lasting import Lasting
+from app.values.tenants import DEFAULT
 
 PREFIX, LEAST_CHARACTERS = "fs_", 32
 NAME_CHARACTERS = 200
@@ -68,17 +70,18 @@ def has_keys(connection: Connection) -> bool:
     return connection.execute(select(t.c.id).limit(1)).first() is not None
 
 
-def tenant_of(connection: Connection, key_hash: str) -> Lasting[str | None] | None:
-    """The tenant that a live key belongs to, and how long it lives; None for an unknown, expired
-    or revoked one.
+def find_caller(connection: Connection, key_hash: str) -> Lasting[Caller] | None:
+    """Whom a live key stands for, and how long it lives; None for an unknown, expired or revoked
+    one.
     """
     left_s = (t.c.expires_at - now_s()).label("left_s")
     live = (t.c.revoked_at.is_(None), or_(t.c.expires_at.is_(None), t.c.expires_at > now_s()))
-    query = select(t.c.tenant_id, left_s).where(t.c.secret_sha256 == key_hash, *live)
+    query = select(t.c.tenant_id, t.c.id, left_s).where(t.c.secret_sha256 == key_hash, *live)
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
-    return Lasting(value=row.tenant_id, left_s=math.inf if row.left_s is None else row.left_s)
+    caller = Caller(tenant_id=row.tenant_id, key_id=row.id)
+    return Lasting(value=caller, left_s=math.inf if row.left_s is None else row.left_s)
 
 
 def list_keys(connection: Connection) -> list[KeyRow]:

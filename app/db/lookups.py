@@ -9,8 +9,9 @@ from sqlalchemy import Connection, Row, bindparam, select
 
 from app.db.connections import now_s
 from app.db.tables import adaptations as t
-from app.messages.memory import Lasting
-from app.values.adaptation import Adaptation, CheckpointRef
+from app.values.adaptation import Adaptation
+from app.values.checkpoint import CheckpointRef
+from app.values.lasting import Lasting
 from app.values.lifecycle import Status, advance
 
 KNOWN: Final = tuple(f.name for f in fields(Adaptation) if f.name in t.c)

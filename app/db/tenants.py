@@ -1,13 +1,9 @@
-"""Tenants: whose a row is. ``default`` where no keys are used; ``shared`` owns the shipped
-checkpoints.
-"""
+"""The rows of tenants: whose the other rows are."""
 
 from sqlalchemy import Connection, insert, select
 
 from app.db.connections import now_s
 from app.db.tables import tenants as t
-
-DEFAULT, SHARED = "default", "shared"
 
 
 def ensure_tenant(connection: Connection, tenant_id: str) -> None:

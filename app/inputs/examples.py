@@ -5,8 +5,7 @@ No refusal shows the value that it refuses.
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -23,22 +22,11 @@ from app.inputs.images import (
     read_picture,
 )
 from app.inputs.numbers import read_numbers, shape_in_words
+from app.values.description import InputSpec
 
 PICTURES_NDIM: Final = 4  # (S, C, H, W)
 DEFLATED, INVERTED, SHAPE = ".deflated", ".inverted", ".shape"
 MAX_FULL_SIZE_PICTURES: Final = 16  # decoding so many takes seconds already
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputSpec:
-    """What a checkpoint takes for one example.
-
-    shape: (C, H, W) of a picture, or () or (1,) for one number; preprocessing: how a picture
-    becomes that input, None where the checkpoint takes no pictures.
-    """
-
-    shape: tuple[int, ...]
-    preprocessing: Mapping[str, Any] | None = None
 
 
 def check_lengths(inputs: Sequence[Any], targets: Sequence[Any], pointer: str) -> None:

@@ -6,11 +6,13 @@ the database's clock. It must not know where the rows come from. One thread uses
 event loop.
 """
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
+
+from app.values.caller import Caller
+from app.values.lasting import Lasting
 
 CALLER_S: Final = 1.0  # how long a key that was revoked unheard goes on working
 ADAPTATION_S: Final = 30.0  # and an adaptation whose parameters were lost unheard
@@ -21,14 +23,6 @@ CHANGED: Final = 10_000  # more than change while one row is read
 
 Value = TypeVar("Value")
 Stamp = tuple[int, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lasting(Generic[Value]):
-    """What a row says, and for how many seconds from when it was asked; infinite: for ever."""
-
-    value: Value
-    left_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +39,9 @@ def steady_s() -> float:
 
 
 class Memory:
-    """Tenants by the hash of their key, and the φ of adaptations by id.
+    """Callers by the hash of their key, and the φ of adaptations by id.
 
-    The hash "" stands for callers without a key, whose tenant is None while no key exists.
+    The hash "" stands for callers without a key.
     """
 
     def __init__(self, clock: Callable[[], float] = steady_s) -> None:
@@ -57,18 +51,18 @@ class Memory:
         self._news_of_keys = 0
         self._news_of_all = 0
         self._news_of_phi: dict[str, int] = {}
-        self._callers: _Remembered[str | None] = _Remembered(CALLERS, CALLER_S, clock)
+        self._callers: _Remembered[Caller] = _Remembered(CALLERS, CALLER_S, clock)
         self._phi: _Remembered[Phi] = _Remembered(ADAPTATIONS, ADAPTATION_S, clock)
 
     def stamp(self) -> Stamp:
         """Taken before a row is read, and given back with what it said."""
         return self._news, self._clock()
 
-    def caller(self, key_hash: str) -> tuple[str | None] | None:
-        """The tenant behind a key, in a tuple; None where that has to be looked up."""
+    def caller(self, key_hash: str) -> Caller | None:
+        """Whom a key stands for; None where that has to be looked up."""
         return self._callers.get(key_hash)
 
-    def keep_caller(self, key_hash: str, found: Lasting[str | None], stamp: Stamp) -> None:
+    def keep_caller(self, key_hash: str, found: Lasting[Caller], stamp: Stamp) -> None:
         """Remembers whose a key is, unless there was news since the stamp."""
         if self._hears and stamp[0] >= self._news_of_keys:
             self._callers.keep(key_hash, found, stamp[1])
@@ -76,7 +70,7 @@ class Memory:
     def phi(self, tenant_id: str, adaptation_id: str) -> str | None:
         """The digest of a tenant's adaptation; None where that has to be looked up."""
         found = self._phi.get(adaptation_id)
-        return found[0].digest if found and found[0].tenant_id == tenant_id else None
+        return found.digest if found and found.tenant_id == tenant_id else None
 
     def keep_phi(self, adaptation_id: str, found: Lasting[Phi], stamp: Stamp) -> None:
         """Remembers where an adaptation's φ lies, unless there was news since the stamp."""
@@ -118,11 +112,9 @@ class _Remembered(Generic[Value]):
         self._clock = clock
         self._kept: dict[str, tuple[Value, float]] = {}
 
-    def get(self, key: str) -> tuple[Value] | None:
+    def get(self, key: str) -> Value | None:
         found = self._kept.get(key)
-        if found is None or self._clock() >= found[1]:
-            return None
-        return found[:1]
+        return None if found is None or self._clock() >= found[1] else found[0]
 
     def keep(self, key: str, found: Lasting[Value], asked_at: float) -> None:
         self._kept.pop(key, None)

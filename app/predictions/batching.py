@@ -55,7 +55,7 @@ class Job:
         return self.x.size <= LIGHT_VALUES and self.model.flat.numel() <= LIGHT_PHI_VALUES
 
 
-class PredictionDesk:
+class Batcher:
     """The two lines of one process: light jobs for the event loop's own hands, heavy for a thread.
 
     Made and used inside a running event loop. threads: of torch, for one forward.

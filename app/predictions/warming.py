@@ -10,7 +10,7 @@ from app.checkpoints.in_use import checkpoints_in_use
 from app.errors import ServiceError
 from app.predictions.batching import use_threads
 from app.store import BlobDamaged, BlobMissing
-from app.values.adaptation import CheckpointRef
+from app.values.checkpoint import CheckpointRef
 
 MOST_CHECKPOINTS = 16
 

@@ -10,17 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.values.checkpoint import CheckpointRef
 from app.values.lifecycle import Status
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointRef:
-    """One version of a checkpoint and whose blobs hold its θ."""
-
-    tenant_id: str
-    name: str
-    version: int
-    digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

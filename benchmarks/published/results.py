@@ -128,9 +128,9 @@ def number(measured: Record | None) -> str:
     """A score with its interval, in the unit of its task."""
     if measured is None:
         return "not measured"
-    if measured["task"] == "classification":
-        return f"{100 * measured['mean']:.2f} ± {100 * measured['ci95']:.2f}"
-    return f"{measured['mean']:.3f} ± {measured['ci95']:.3f}"
+    from models.kinds import find_kind
+
+    return find_kind(measured["task"]).written(measured["mean"], measured["ci95"])
 
 
 def _find(found: dict[Any, Record], row: "Row", measure: "Measure") -> Record | None:

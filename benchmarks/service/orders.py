@@ -53,7 +53,7 @@ def picture_work(support: list[tuple[str, bytes]]) -> Work:
     spec = learned.input["preprocessing"]
     x = [input_from_picture(Image.open(BytesIO(picture)), spec) for _, picture in support]
     size = learned.recipe.step_size
-    return Work(x=np.stack(x), y=np.arange(len(support)), step_size=float(size))
+    return Work(support={"x": np.stack(x), "y": np.arange(len(support))}, step_size=float(size))
 
 
 def sine_order(randomness: random.Random) -> bytes:

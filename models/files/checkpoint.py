@@ -18,6 +18,7 @@ from torch import Tensor
 
 from models.heads import BIAS, WEIGHT, Head, initial_head
 from models.inner_loop import InnerLoop, Learner
+from models.kinds import find_kind
 from models.networks import build_network, shape_of_features
 from models.normalisation import Params, Prior, Statistics
 from models.outer_loop import MetaParams
@@ -173,6 +174,7 @@ def _learner(metadata: dict[str, Any], statistics: Statistics) -> Learner:
     try:
         built = build_network(network.pop("name"), network)
         head = Head(**metadata["head"])
+        find_kind(metadata["task"])
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidCheckpoint(str(error)) from error
     for part, keys in PARTS.items():

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from models.files.checkpoint import Checkpoint, dump_checkpoint, load_checkpoint
 from models.heads import BIAS, WEIGHT, Head
 from models.importing.faults import CannotImport
-from models.inner_loop import Adapts, Learner, TaskKind
+from models.inner_loop import Adapts, Learner
+from models.kinds import KINDS
 from models.meta_training.recipes import ServedInnerLoop
 from models.networks import build_network, shape_of_features
 from models.normalisation import Params
@@ -39,7 +40,7 @@ class Architecture:
     rename: names in the file to names in θ; provenance: plain values.
     """
 
-    task: TaskKind
+    task: str
     network: str
     network_config: dict[str, Any]
     head: Head
@@ -178,17 +179,15 @@ def _check_input(shape: tuple[Any, ...], preprocessing: dict[str, Any] | None) -
 
 
 def _check_outputs(task: str, head: Head, max_way: int) -> None:
-    _expect(task in get_args(TaskKind), "task", f"one of {get_args(TaskKind)}", task)
+    _expect(task in KINDS, "task", f"one of {tuple(KINDS)}", task)
+    kind = KINDS[task]
     _expect(head.kind in ("linear", "prototype"), "head.kind", "linear or prototype", head.kind)
-    if head.kind == "prototype":
-        _expect(task == "classification", "head.kind", "linear for a regression", head.kind)
-    else:
+    _expect(head.kind in kind.heads, "head.kind", f"linear for a {task}", head.kind)
+    if head.kind == "linear":
         rows = type(head.outputs) is int and head.outputs >= 1
         _expect(rows, "head.outputs", "a positive number", head.outputs)
-    if task == "classification":
-        most = f"at least 2 and at most the head's {head.outputs} outputs"
-        fits = head.kind == "prototype" or max_way <= head.outputs
-        _expect(type(max_way) is int and max_way >= 2 and fits, "max_way", most, max_way)
+    expected = kind.expected_way(head, max_way)
+    _expect(expected is None, "max_way", str(expected), max_way)
 
 
 def _check_inner_loop(loop: ServedInnerLoop) -> None:

@@ -85,8 +85,6 @@ def tune_step_size(
             seed=seed,
             protocol=trained_protocol(learner),
         ).mean
-        if not math.isfinite(measured):
-            return -math.inf
-        return measured if learner.task == "classification" else -measured
+        return learner.kind.merit(measured) if math.isfinite(measured) else -math.inf
 
     return replace(recipe, step_size=max(candidates, key=score))

@@ -25,7 +25,7 @@ from models.inner_loop import (
     predict,
 )
 from models.normalisation import Params
-from models.outer_loop import MetaParams, scores_of
+from models.outer_loop import MetaParams
 
 Protocol = Literal["one by one", "transductive"]
 
@@ -117,16 +117,9 @@ def _score_stack(
     learner: Learner, theta: Params, recipe: InnerLoop, episodes: Episodes
 ) -> list[Tensor]:
     with torch.no_grad():
-        adapted = adapt_episodes(
-            learner,
-            theta,
-            episodes.support_x,
-            episodes.support_y,
-            recipe,
-            outputs=episodes.outputs,
-        )
+        adapted = adapt_episodes(learner, theta, episodes.support, recipe, outputs=episodes.outputs)
         outputs = [
             predict(learner, episode_of(adapted, e), episodes.query_x[e])
             for e in range(len(episodes))
         ]
-        return list(scores_of(learner, torch.stack(outputs), episodes.query_y))
+        return list(learner.kind.scores(torch.stack(outputs), episodes.query))

@@ -9,6 +9,7 @@ from typing import Any
 
 from models.episodes import Supply
 from models.heads import Head
+from models.kinds import KINDS
 from models.meta_training.recipes import Recipe, Stage, Validation
 
 Bounds = int | tuple[int, int]
@@ -21,9 +22,10 @@ def fit_recipe(recipe: Recipe, supply: Supply) -> tuple[Recipe, list[str]]:
     width or number of outputs.
     """
     shape = supply.input_shape
-    task = "regression" if supply.outputs else "classification"
-    if recipe.task != task:
-        raise ValueError(f"task: expected {task} with these data, got {recipe.task}")
+    suitable = [kind.name for kind in KINDS.values() if kind.suits(supply)]
+    if recipe.task not in suitable:
+        expected = " or ".join(suitable)
+        raise ValueError(f"task: expected {expected} with these data, got {recipe.task}")
     if recipe.input_shape not in ((), shape):
         raise ValueError(
             f"input_shape: expected {list(shape)}, as the data have it, or none, got "

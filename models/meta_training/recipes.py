@@ -12,7 +12,7 @@ import torch
 
 from models.episodes import EpisodeShape
 from models.heads import Head
-from models.inner_loop import Adapts, Normalisation, TaskKind
+from models.inner_loop import Adapts, Normalisation
 
 Algorithm = Literal["maml", "prototypes"]
 
@@ -114,7 +114,7 @@ class Recipe:
     """
 
     name: str
-    task: TaskKind
+    task: str
     seed: int
     distribution: dict[str, Any]
     network: str

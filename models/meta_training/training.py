@@ -131,7 +131,7 @@ def validate(
         seed=VALIDATION_SEED,
         protocol=trained_protocol(learner),
     ).mean
-    score = measured if recipe.task == "classification" else -measured
+    score = learner.kind.merit(measured)
     if score >= state.best_score:
         state.best, state.best_score = snapshot(state.meta), score
         state.best_iteration, state.best_prior = state.iteration, prior

@@ -5,7 +5,7 @@ import re
 import pytest
 from starlette.testclient import TestClient
 
-from app.api.application import create_app
+from app.api.application import create_service
 from app.settings import read_settings
 
 
@@ -21,7 +21,7 @@ from app.settings import read_settings
     ],
 )
 def test_server_timing_is_on_every_answer(method: str, path: str, status: int) -> None:
-    app = create_app(read_settings(redis_url="redis://127.0.0.1:1"))
+    app = create_service(read_settings(redis_url="redis://127.0.0.1:1"))
 
     answer = TestClient(app, raise_server_exceptions=False).request(method, path)
 

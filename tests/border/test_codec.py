@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from app.inputs.examples import (
-    InputSpec,
     check_lengths,
     pack_arrays,
     read_classes,
@@ -16,6 +15,7 @@ from app.inputs.examples import (
     unpack_arrays,
 )
 from app.inputs.images import ImageLimits, UploadedPicture
+from app.values.description import InputSpec
 from tests.border.pictures import OMNIGLOT, data_url, drawing, encoded
 from tests.border.refusals import refused
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.episodes import Episodes
+from models.episodes import Episodes, labelled
 from models.heads import BIAS, WEIGHT, Head, initial_head
 from models.inner_loop import InnerLoop, Learner, adapt, moves
 from models.meta_training.prototypes import prototype_loss
@@ -51,7 +51,11 @@ def test_anil_moves_the_head_alone() -> None:
     learner, theta = learner_and_theta(Head(kind="linear", outputs=3))
 
     adapted = adapt(
-        learner, theta, *support(), InnerLoop(steps=2, step_size=0.1, adapts="head"), outputs=3
+        learner,
+        theta,
+        labelled(*support()),
+        InnerLoop(steps=2, step_size=0.1, adapts="head"),
+        outputs=3,
     )
 
     assert changed(theta, adapted.params) == {WEIGHT, BIAS}
@@ -62,7 +66,7 @@ def test_an_anil_step_is_the_closed_form_of_softmax_regression() -> None:
     x, y = support()
 
     adapted = adapt(
-        learner, theta, x, y, InnerLoop(steps=1, step_size=0.1, adapts="head"), outputs=3
+        learner, theta, labelled(x, y), InnerLoop(steps=1, step_size=0.1, adapts="head"), outputs=3
     )
 
     hidden = torch.relu(x @ theta["linears.0.weight"].T + theta["linears.0.bias"])
@@ -76,7 +80,11 @@ def test_the_papers_inner_loop_leaves_the_normalisations_bias() -> None:
     learner, theta = learner_and_theta(Head(kind="linear", outputs=3))
 
     adapted = adapt(
-        learner, theta, *support(), InnerLoop(steps=1, step_size=0.1, adapts="weights"), outputs=3
+        learner,
+        theta,
+        labelled(*support()),
+        InnerLoop(steps=1, step_size=0.1, adapts="weights"),
+        outputs=3,
     )
 
     left = {name for name in theta if not moves(learner.network, name, "weights")}
@@ -89,7 +97,7 @@ def test_meta_sgd_takes_a_step_size_for_every_element() -> None:
     x, y = support()
     sizes = {n: torch.rand(1, *t.shape, dtype=torch.float64) for n, t in theta.items()}
 
-    adapted = adapt(learner, theta, x, y, InnerLoop(steps=1, step_sizes=sizes), outputs=3)
+    adapted = adapt(learner, theta, labelled(x, y), InnerLoop(steps=1, step_sizes=sizes), outputs=3)
 
     leaves = {n: t.clone().requires_grad_() for n, t in theta.items()}
     hidden = torch.relu(x @ leaves["linears.0.weight"].T + leaves["linears.0.bias"])
@@ -107,8 +115,12 @@ def test_step_sizes_of_unused_rows_of_a_head_stay_out() -> None:
     sizes = {n: torch.full((1, *t.shape), 0.1, dtype=torch.float64) for n, t in theta.items()}
     two = y < 2
 
-    learned = adapt(learner, theta, x[two], y[two], InnerLoop(steps=2, step_sizes=sizes), outputs=2)
-    plain = adapt(learner, theta, x[two], y[two], InnerLoop(steps=2, step_size=0.1), outputs=2)
+    learned = adapt(
+        learner, theta, labelled(x[two], y[two]), InnerLoop(steps=2, step_sizes=sizes), outputs=2
+    )
+    plain = adapt(
+        learner, theta, labelled(x[two], y[two]), InnerLoop(steps=2, step_size=0.1), outputs=2
+    )
 
     torch.testing.assert_close(learned.params, plain.params)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from models.episodes import labelled
 from models.files.adapted_file import dump_adapted, load_adapted
 from models.files.checkpoint import (
     Checkpoint,
@@ -111,8 +112,7 @@ def test_a_saved_phi_predicts_the_same_bits() -> None:
     adapted = adapt(
         checkpoint.learner,
         checkpoint.meta.theta,
-        x,
-        torch.tensor([0, 1, 2, 0]),
+        labelled(x, torch.tensor([0, 1, 2, 0])),
         recipe,
         outputs=3,
     )

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from app.checkpoints.registry import committed_folder
 from app.cli.main import app
+from models.episodes import labelled
 from models.files.checkpoint import Checkpoint, load_checkpoint, read_metadata
 from models.heads import apply_head
 from models.importing.bundle import load_bundle, read_bundle
@@ -181,7 +182,7 @@ def test_inner_steps_move_everything_but_beta_and_lower_the_support_loss() -> No
     checkpoint = load_checkpoint(SHIPPED.read_bytes())
     theta, x, y = checkpoint.meta.theta, torch.from_numpy(pictures()), torch.arange(5)
 
-    adapted = adapt(checkpoint.learner, theta, x, y, checkpoint.recipe, outputs=5)
+    adapted = adapt(checkpoint.learner, theta, labelled(x, y), checkpoint.recipe, outputs=5)
 
     still = {name for name, value in adapted.params.items() if torch.equal(value, theta[name])}
     assert still >= {f"blocks.{block}.norm.bias" for block in range(4)}
@@ -195,7 +196,7 @@ def test_one_step_is_the_authors_step_on_the_sum_over_classes() -> None:
     bias = theta["head.bias"]
 
     one = InnerLoop(steps=1, step_size=checkpoint.recipe.step_size, adapts="weights")
-    adapted = adapt(checkpoint.learner, theta, x, y, one, outputs=5)
+    adapted = adapt(checkpoint.learner, theta, labelled(x, y), one, outputs=5)
 
     scores = torch.from_numpy(logits(checkpoint, x))
     gradient = (scores.softmax(1) - torch.eye(5)).sum(0)  # of the summed cross-entropy
@@ -281,8 +282,7 @@ def accuracy(checkpoint: Checkpoint, episode: tuple[Tensor, Tensor]) -> float:
         adapted = adapt(
             checkpoint.learner,
             checkpoint.meta.theta,
-            support,
-            torch.arange(5),
+            labelled(support, torch.arange(5)),
             checkpoint.recipe,
             outputs=5,
         )

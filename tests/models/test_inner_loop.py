@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.episodes import labelled
 from models.heads import Head, initial_head
 from models.inner_loop import (
     InnerLoop,
@@ -11,7 +12,6 @@ from models.inner_loop import (
     adapt,
     adapt_episodes,
     episode_of,
-    mean_losses,
     predict,
 )
 from models.networks import build_network
@@ -42,7 +42,7 @@ def test_one_step_on_a_line_equals_the_closed_form() -> None:
     learner, theta = linear_learner()
     x, y = torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0], [1.0]])
 
-    adapted = adapt(learner, theta, x, y, InnerLoop(steps=1, step_size=0.1), outputs=1)
+    adapted = adapt(learner, theta, labelled(x, y), InnerLoop(steps=1, step_size=0.1), outputs=1)
 
     # residuals 2.5 and 5.5; d/dw = mean(2 r x) = 19, d/db = mean(2 r) = 8
     assert adapted.params["head.weight"].item() == pytest.approx(2.0 - 0.1 * 19)
@@ -54,7 +54,7 @@ def test_zero_steps_leave_theta_as_it_is() -> None:
     learner, theta = linear_learner()
     x, y = torch.ones(2, 1), torch.ones(2, 1)
 
-    adapted = adapt(learner, theta, x, y, InnerLoop(steps=0), outputs=1)
+    adapted = adapt(learner, theta, labelled(x, y), InnerLoop(steps=0), outputs=1)
 
     assert torch.equal(adapted.params["head.weight"], theta["head.weight"])
     assert adapted.losses.shape == (1,)
@@ -65,8 +65,7 @@ def test_a_prediction_alone_equals_the_same_among_a_thousand() -> None:
     adapted = adapt(
         learner,
         theta,
-        pictures(5),
-        torch.arange(5),
+        labelled(pictures(5), torch.arange(5)),
         InnerLoop(steps=2, step_size=0.1),
         outputs=5,
     )
@@ -83,7 +82,9 @@ def test_transductive_predictions_do_see_each_other() -> None:
     paper = Learner(
         network=learner.network, head=learner.head, task="classification", normalisation="batch"
     )
-    adapted = adapt(paper, theta, pictures(5), torch.arange(5), InnerLoop(steps=0), outputs=5)
+    adapted = adapt(
+        paper, theta, labelled(pictures(5), torch.arange(5)), InnerLoop(steps=0), outputs=5
+    )
     queries = pictures(10, seed=2)
 
     together, halves = predict(paper, adapted, queries), predict(paper, adapted, queries[:5])
@@ -97,7 +98,11 @@ def test_a_prototype_head_scores_by_distance_to_the_class_means() -> None:
     )
     x = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 5.0]])  # two shots of class 0, one of class 1
     adapted = adapt(
-        learner, {}, x, torch.tensor([0, 0, 1]), InnerLoop(steps=0, step_size=0.0), outputs=2
+        learner,
+        {},
+        labelled(x, torch.tensor([0, 0, 1])),
+        InnerLoop(steps=0, step_size=0.0),
+        outputs=2,
     )
     query = torch.tensor([[1.0, 4.0]])
 
@@ -111,7 +116,11 @@ def test_a_fixed_head_leaves_unused_rows_out() -> None:
     learner, theta = conv_learner(Head(kind="linear", outputs=5))
 
     adapted = adapt(
-        learner, theta, pictures(2), torch.arange(2), InnerLoop(steps=1, step_size=0.1), outputs=2
+        learner,
+        theta,
+        labelled(pictures(2), torch.arange(2)),
+        InnerLoop(steps=1, step_size=0.1),
+        outputs=2,
     )
 
     assert adapted.params["head.weight"].shape == (2, 4)
@@ -123,7 +132,7 @@ def test_learned_step_sizes_beyond_the_last_reuse_it() -> None:
     x, y = torch.ones(1, 1), torch.zeros(1, 1)
     sizes = {"head.weight": torch.tensor([0.0, 0.1]), "head.bias": torch.tensor([0.0, 0.0])}
 
-    adapted = adapt(learner, theta, x, y, InnerLoop(steps=3, step_sizes=sizes), outputs=1)
+    adapted = adapt(learner, theta, labelled(x, y), InnerLoop(steps=3, step_sizes=sizes), outputs=1)
 
     # step 1 of size 0; then twice w -= 0.1 · 2 (w + 0.5): w + 0.5 shrinks by 0.8 each time
     assert adapted.params["head.weight"].item() == pytest.approx(2.5 * 0.8**2 - 0.5)
@@ -135,8 +144,7 @@ def test_identical_support_pictures_give_finite_parameters() -> None:
     adapted = adapt(
         learner,
         theta,
-        torch.zeros(5, 1, 28, 28),
-        torch.arange(5),
+        labelled(torch.zeros(5, 1, 28, 28), torch.arange(5)),
         InnerLoop(steps=3, step_size=0.4),
         outputs=5,
     )
@@ -144,19 +152,13 @@ def test_identical_support_pictures_give_finite_parameters() -> None:
     assert all(bool(value.isfinite().all()) for value in adapted.params.values())
 
 
-def test_the_mean_loss_is_the_mean_cross_entropy() -> None:
-    scores = torch.tensor([[0.0, 0.0], [0.0, 0.0]])
-
-    (loss,) = mean_losses("classification", scores[None], torch.tensor([[0, 1]]))
-
-    assert loss.item() == pytest.approx(0.6931472)
-
-
 def test_picking_an_episode_picks_it_everywhere() -> None:
     learner, theta = conv_learner(Head(kind="prototype", scale=0.1))
     x, y = pictures(2, 2), torch.tensor([[0, 1], [0, 1]])
 
-    batched = adapt_episodes(learner, theta, x, y, InnerLoop(steps=1, step_size=0.1), outputs=2)
+    batched = adapt_episodes(
+        learner, theta, labelled(x, y), InnerLoop(steps=1, step_size=0.1), outputs=2
+    )
 
     second = episode_of(batched, 1)
     assert torch.equal(second.losses, batched.losses[1])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.episodes import EpisodeShape
+from models.episodes import EpisodeShape, labelled
 from models.heads import Head
 from models.inner_loop import InnerLoop, Learner, adapt, predict
 from models.meta_training.calibration import EXAMPLES, calibrate
@@ -85,7 +85,11 @@ def test_with_a_prior_a_query_still_depends_on_nothing_but_itself() -> None:
     generator = torch.Generator().manual_seed(2)
     x, queries = torch.randn(4, 4, generator=generator), torch.randn(1000, 4, generator=generator)
     adapted = adapt(
-        learner, theta, x, torch.tensor([0, 1, 0, 1]), InnerLoop(steps=2, step_size=0.1), outputs=2
+        learner,
+        theta,
+        labelled(x, torch.tensor([0, 1, 0, 1])),
+        InnerLoop(steps=2, step_size=0.1),
+        outputs=2,
     )
 
     together = predict(learner, adapted, queries)

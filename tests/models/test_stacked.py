@@ -91,9 +91,7 @@ def test_stacked_episodes_equal_a_plain_loop(
     learner, theta = learner_of(name, config, Head(kind=kind, outputs=3, scale=0.1), prior=prior)
     drawn, recipe = some_episodes(count), InnerLoop(steps=3, step_size=0.1)
 
-    stacked = adapt_episodes(
-        learner, theta, drawn.support_x, drawn.support_y, recipe, outputs=drawn.outputs
-    )
+    stacked = adapt_episodes(learner, theta, drawn.support, recipe, outputs=drawn.outputs)
 
     for e in range(count):
         support = (drawn.support_x[e], drawn.support_y[e])
@@ -142,8 +140,7 @@ def test_step_sizes_of_stacked_episodes_may_differ() -> None:
     stacked = adapt_episodes(
         learner,
         theta,
-        drawn.support_x,
-        drawn.support_y,
+        drawn.support,
         InnerLoop(steps=2, step_size=sizes),
         outputs=3,
     )
@@ -162,9 +159,7 @@ def test_stacked_predictions_equal_those_of_the_modules(name: str, config: dict[
     learner, theta = learner_of(name, config, Head(kind="prototype", scale=0.1), prior=True)
     drawn = some_episodes(4)
     recipe = InnerLoop(steps=1, step_size=0.1)
-    adapted = adapt_episodes(
-        learner, theta, drawn.support_x, drawn.support_y, recipe, outputs=drawn.outputs
-    )
+    adapted = adapt_episodes(learner, theta, drawn.support, recipe, outputs=drawn.outputs)
 
     scores = predict_episodes(learner, adapted.params, adapted.statistics, drawn.query_x)
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.distributions import open_distribution
-from models.episodes import EpisodeShape, TaskDistribution
+from models.episodes import EpisodeShape, TaskDistribution, labelled
 from models.files.checkpoint import Checkpoint, load_checkpoint
 from models.inner_loop import adapt_episodes
 from models.measuring.evaluation import evaluate
@@ -158,7 +158,7 @@ def test_the_served_steps_lower_the_support_loss(
     learner, theta, recipe = checkpoint.learner, checkpoint.meta.theta, checkpoint.recipe
     with torch.no_grad():
         parts = [
-            adapt_episodes(learner, theta, x, y, recipe, outputs=way).losses
+            adapt_episodes(learner, theta, labelled(x, y), recipe, outputs=way).losses
             for x, y in zip(drawn.support_x.split(8), drawn.support_y.split(8), strict=True)
         ]
     losses = torch.cat(parts)

@@ -8,7 +8,8 @@ from sqlalchemy import Engine
 from app.db.connections import open_engine, writing
 from app.db.migrating import migrate
 from app.db.tables import metadata
-from app.db.tenants import DEFAULT, SHARED, ensure_tenant
+from app.db.tenants import ensure_tenant
+from app.values.tenants import DEFAULT, SHARED
 from tests.servers import fresh_postgres
 
 

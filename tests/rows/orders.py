@@ -7,7 +7,8 @@ from sqlalchemy import Engine, text
 
 from app.db.adaptations import claim, insert_queued, recover_lost
 from app.db.connections import writing
-from app.values.adaptation import Adaptation, CheckpointRef, NewAdaptation, Outcome, new_id
+from app.values.adaptation import Adaptation, NewAdaptation, Outcome, new_id
+from app.values.checkpoint import CheckpointRef
 
 LEASE_S = 60.0
 TICKS = count(1)

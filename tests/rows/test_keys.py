@@ -11,10 +11,10 @@ from app.db.keys import (
     any_key,
     create_key,
     ensure_bootstrap_key,
+    find_caller,
     hash_of,
     list_keys,
     revoke_key,
-    tenant_of,
 )
 from tests.rows.orders import run
 
@@ -28,8 +28,8 @@ def create(engine: Engine, tenant_id: str = "default", lifetime_s: float | None 
 
 def owner(engine: Engine, secret: str) -> str | None:
     with reading(engine) as connection:
-        found = tenant_of(connection, hash_of(secret))
-        return found.value if found else None
+        found = find_caller(connection, hash_of(secret))
+        return found.value.tenant_id if found else None
 
 
 def everything(engine: Engine, table: str) -> list[Any]:

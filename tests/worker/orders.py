@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.adaptations.placing import AdaptOrder, find_adaptation, place_order
+from app.adaptations.finding import find_adaptation
+from app.adaptations.placing import AdaptOrder, place_order
+from app.inputs.support_sets import Given
 from app.values.adaptation import Adaptation, new_id
 from worker.bench import Bench
 
@@ -31,17 +33,27 @@ def drawings(seed: int, count: int = 5) -> NDArray[np.float32]:
     return (np.stack(distance) < 2.0).astype(np.float32)[:, None]
 
 
-def order_of(**changes: Any) -> AdaptOrder:
-    """An order for five points of a sine wave, but for the changes."""
+def order_of(
+    support_inputs: Any = None, support_targets: Any = None, query: Any = None, **changes: Any
+) -> AdaptOrder:
+    """An order for five points of a sine wave, but for the changes; query: inputs and targets."""
     x, y = sine_points(1)
+    inputs = x.tolist() if support_inputs is None else support_inputs
+    targets = y.tolist() if support_targets is None else support_targets
     values: dict[str, Any] = {
         "tenant_id": "default",
         "checkpoint": "sinusoid",
         "extends": None,
-        "support_inputs": x.tolist(),
-        "support_targets": y.tolist(),
+        "support": given(inputs, targets, "/support"),
+        "query": query and given(*query, "/query"),
     }
     return AdaptOrder(**values | changes)
+
+
+def given(inputs: Any, targets: Any, pointer: str) -> Given:
+    """Examples as a request would have them there."""
+    places = {"inputs_at": f"{pointer}/inputs", "targets_at": f"{pointer}/targets"}
+    return Given(inputs=inputs, targets=targets, **places)
 
 
 def place(bench: Bench, **changes: Any) -> str:

@@ -33,7 +33,7 @@ def kinds(bench: Bench, adaptation_id: str) -> list[str]:
 def test_a_batch_ends_all_its_rows_with_all_that_they_asked_for(bench: Bench) -> None:
     x, y = sine_points(7, count=30)
     plain = place(bench)
-    asking = place(bench, query_inputs=x.tolist(), query_targets=y.tolist())
+    asking = place(bench, query=(x.tolist(), y.tolist()))
 
     assert run_hint(bench, plain) == 2
 
@@ -157,7 +157,7 @@ def test_a_score_beyond_float32_is_a_number_and_costs_no_neighbour_its_result(
 ) -> None:
     bench = postgres_bench
     good = place(bench)
-    far = place(bench, query_inputs=[1.0], query_targets=[1e30])
+    far = place(bench, query=([1.0], [1e30]))
 
     run_hint(bench, good)
 
@@ -175,8 +175,7 @@ def test_assessing_scores_as_leaving_each_example_out_by_hand_does(bench: Bench)
             bench,
             support_inputs=np.delete(x, index, axis=0).tolist(),
             support_targets=np.delete(y, index, axis=0).tolist(),
-            query_inputs=[x[index].tolist()],
-            query_targets=[y[index].tolist()],
+            query=([x[index].tolist()], [y[index].tolist()]),
         )
         for index in range(len(x))
     ]

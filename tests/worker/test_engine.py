@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 def sines(count: int, *, step_size: float = 0.01) -> list[Work]:
     """One support set of five points each."""
     points = [sine_points(seed) for seed in range(count)]
-    return [Work(x=x, y=y, step_size=step_size) for x, y in points]
+    return [Work(support={"x": x, "y": y}, step_size=step_size) for x, y in points]
 
 
 def adapted(checkpoint: Checkpoint, rows: list[Work], **more: Any) -> list[Adapted | Failure]:
@@ -32,7 +32,7 @@ def plain_descent(theta: dict[str, torch.Tensor], work: Work, *, steps: int) -> 
     Gives the parameters and the loss before each step and after the last.
     """
     phi = {name: tensor.double().requires_grad_() for name, tensor in theta.items()}
-    x, y = torch.from_numpy(work.x).double(), torch.from_numpy(work.y).double()
+    x, y = (torch.from_numpy(work.support[name]).double() for name in ("x", "y"))
     losses = []
     for step in range(steps + 1):
         loss = ((plain_network(phi, x) - y) ** 2).mean()
@@ -82,7 +82,9 @@ def test_rows_of_a_batch_may_differ_in_their_step_size(sinusoid: Checkpoint) -> 
 
 def test_a_classifier_in_a_batch_predicts_as_it_does_alone(omniglot: Checkpoint) -> None:
     size = omniglot.inner_loop["step_size"]  # a much larger one would amplify rounding
-    rows = [Work(x=drawings(seed), y=np.arange(5), step_size=size) for seed in range(9)]
+    rows = [
+        Work(support={"x": drawings(seed), "y": np.arange(5)}, step_size=size) for seed in range(9)
+    ]
     query = drawings(99)
 
     batch = adapted(omniglot, rows, outputs=5, steps=3)
@@ -98,7 +100,8 @@ def test_a_classifier_in_a_batch_predicts_as_it_does_alone(omniglot: Checkpoint)
 
 def test_a_row_that_diverges_fails_alone(sinusoid: Checkpoint) -> None:
     rows = sines(5)
-    rows[2] = Work(x=rows[2].x, y=rows[2].y * np.float32(1e25), step_size=0.01)
+    huge = rows[2].support["y"] * np.float32(1e25)
+    rows[2] = Work(support={"x": rows[2].support["x"], "y": huge}, step_size=0.01)
 
     batch = adapted(sinusoid, rows)
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 from redis import Redis
 
-from app.messages.memory import Lasting, Memory, Phi
+from app.messages.memory import Memory, Phi
 from app.messages.news import News, tell_changed, tell_keys_changed
+from app.values.caller import Caller
+from app.values.lasting import Lasting
 from tests.worker.orders import place
 from worker.batch import run_hint
 from worker.bench import Bench
@@ -30,7 +32,9 @@ async def fill(memory: Memory, *ids: str) -> None:
         for one in ids:
             phi = Phi(tenant_id="default", digest="d" * 64)
             memory.keep_phi(one, Lasting(value=phi), memory.stamp())
-        memory.keep_caller("k", Lasting(value="default"), memory.stamp())
+        memory.keep_caller(
+            "k", Lasting(value=Caller(tenant_id="default", key_id="key_1")), memory.stamp()
+        )
         return memory.caller("k") is not None
 
     await until(keep)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from app.predictions.batching import Predicted, PredictionDesk
-from app.predictions.readable import softmax
+from app.kinds import softmax
+from app.predictions.batching import Batcher, Predicted
 from models.files.checkpoint import Checkpoint
 from models.served import ServedModel, serve_theta, stand_in
 from tests.worker.orders import drawings
@@ -20,9 +20,9 @@ WAVES, LETTERS = 1500, 40
 
 
 @contextmanager
-def sitting() -> Iterator[PredictionDesk]:
+def sitting() -> Iterator[Batcher]:
     before = torch.get_num_threads()
-    desk = PredictionDesk(1)
+    desk = Batcher(1)
     yield desk
     desk.close()
     torch.set_num_threads(before)
@@ -159,7 +159,7 @@ def test_a_thousand_pictures_of_one_request_let_others_in_between(
     few = drawings(99).repeat(4, axis=0)  # 20 pictures: heavy, one turn
     ended: list[str] = []
 
-    async def ask(desk: PredictionDesk, name: str, model: ServedModel, x: Any) -> Predicted:
+    async def ask(desk: Batcher, name: str, model: ServedModel, x: Any) -> Predicted:
         found = await desk.predict(model, x)
         ended.append(name)
         return found

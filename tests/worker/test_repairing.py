@@ -1,5 +1,8 @@
 """Parameters that failed their check are derived again, and are the same model."""
 
+import asyncio
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,7 +11,12 @@ from app.adaptations.finding import find_adaptation
 from app.db.connections import reading
 from app.db.events import kinds_of
 from app.errors import ServiceError
-from app.predictions.predicting import HotModels, PredictOrder, predict
+from app.inputs.support_sets import Given
+from app.messages.memory import Memory
+from app.predictions.batching import Batcher
+from app.predictions.hot_models import HotModels
+from app.predictions.predicting import Predictor, PredictOrder, predict
+from app.values.timing import Timing
 from tests.worker.orders import drawings, look, place
 from worker.batch import run_hint
 from worker.bench import Bench
@@ -32,9 +40,25 @@ def adapt(bench: Bench) -> str:
 def predictions(bench: Bench, adaptation_id: str) -> tuple[list[str], np.ndarray]:
     """Labels and probabilities for the query by a process that keeps nothing hot."""
     order = PredictOrder(
-        tenant_id="default", adaptation=adaptation_id, checkpoint=None, inputs=QUERY.tolist()
+        tenant_id="default",
+        adaptation=adaptation_id,
+        checkpoint=None,
+        given=Given(inputs=QUERY.tolist(), inputs_at="/inputs", targets_at="/targets"),
     )
-    found = predict(bench.backends, HotModels(2**20), order)["predictions"]
+
+    async def asked() -> list[dict[str, Any]]:
+        batcher = Batcher(1)
+        predictor = Predictor(
+            backends=bench.backends, memory=Memory(), hot=HotModels(2**20), batcher=batcher
+        )
+        try:
+            told = await predict(predictor, order, Timing())
+        finally:
+            batcher.close()
+        found: list[dict[str, Any]] = told["predictions"]
+        return found
+
+    found = asyncio.run(asked())
     probabilities = [list(one["probabilities"].values()) for one in found]
     return [one["label"] for one in found], np.array(probabilities)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.predictions.readable import softmax
+from app.kinds import softmax
 from models.files.adapted_file import dump_adapted
 from models.files.checkpoint import Checkpoint
 from models.inner_loop import Adapted
@@ -147,7 +147,9 @@ def test_models_of_a_network_that_only_vmap_stacks_predict_what_numpy_does(
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
 def test_a_kept_model_takes_no_more_memory_than_it_says(sinusoid: Checkpoint) -> None:
-    work = Work(x=np.ones((5, 1), np.float32), y=np.ones((5, 1), np.float32), step_size=0.01)
+    work = Work(
+        support={"x": np.ones((5, 1), np.float32), "y": np.ones((5, 1), np.float32)}, step_size=0.01
+    )
     [adapted] = adapt_rows(sinusoid, [work], outputs=1, steps=1, device=torch.device("cpu"))
     assert isinstance(adapted, Adapted)
     file = file_of(sinusoid, adapted)
@@ -167,7 +169,7 @@ def resident_bytes() -> int:
 
 
 def adapted_to_drawings(checkpoint: Checkpoint, seed: int) -> Adapted:
-    work = Work(x=drawings(seed), y=np.arange(5), step_size=0.1)
+    work = Work(support={"x": drawings(seed), "y": np.arange(5)}, step_size=0.1)
     [adapted] = adapt_rows(checkpoint, [work], outputs=5, steps=3, device=torch.device("cpu"))
     assert isinstance(adapted, Adapted)
     return adapted

@@ -66,7 +66,7 @@ def _with_steps(recipe: Any, steps: int | None) -> Any:
 
 
 def _in_words(loaded: Any, measured: Any) -> str:
-    score = "accuracy" if loaded.learner.task == "classification" else "mean squared error"
+    score = loaded.learner.kind.score_name
     what = f"{measured.way}-way {measured.shot}-shot, {measured.query} queries"
     return (
         f"{loaded.name}: {score} {measured.mean:.4f} ± {measured.ci95:.4f} over "

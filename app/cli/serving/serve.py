@@ -193,11 +193,11 @@ def _give_large_blocks_back() -> None:
 def _serve_http(settings: Settings, listening: socket.socket) -> None:
     import uvicorn
 
-    from app.api.application import create_app
+    from app.api.application import create_service
 
     _give_large_blocks_back()
     config = uvicorn.Config(
-        create_app(settings),
+        create_service(settings),
         http="h11",  # the parser whose limits and refusals are tested, whatever else is installed
         log_config=None,
         log_level="warning",

@@ -1,0 +1,208 @@
+"""Kinds of task: how targets are read, what a prediction looks like, and how it is scored.
+
+A kind is one entry of ``KINDS``, found by the word that a checkpoint's description and a row have
+for it. Its mathematics (loss, gradient, score in training) is its entry in ``models/kinds.py``.
+NumPy only; no row, no blob, no HTTP.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.inputs.examples import read_classes, read_examples, read_labels, read_values
+from app.inputs.images import ImageLimits
+from app.inputs.support_sets import Given, SupportSet
+from app.values.arrays import INPUT, TARGET, Arrays, count_of
+from app.values.description import Description, InputSpec
+
+Scores = NDArray[np.floating[Any]]
+Classes = tuple[str, ...] | None
+
+
+class Kind(ABC):
+    """What the service must know of one kind of task.
+
+    name: as descriptions say it; measure: the last word of its metrics' names (``query_accuracy``).
+    unadapted: why θ alone predicts nothing, None where it does.
+    """
+
+    name: ClassVar[str]
+    measure: ClassVar[str]
+    unadapted: ClassVar[str | None] = None
+
+    @abstractmethod
+    def read_targets(self, given: Given, classes: Classes, outputs: int) -> NDArray[Any]:
+        """The targets of queries, (Q, …), for a model of these classes and so many outputs.
+
+        Raises ServiceError with the place of what does not fit.
+        """
+
+    @abstractmethod
+    def read_support_targets(
+        self, given: Given, about: Description
+    ) -> tuple[Classes, NDArray[Any]]:
+        """The classes in order of first appearance, None where there are none, and (S, …) targets.
+
+        Raises ServiceError with the place of what does not fit.
+        """
+
+    @abstractmethod
+    def readable(
+        self, outputs: Scores, classes: Classes, *, top_k: int | None = None
+    ) -> list[dict[str, Any]]:
+        """What a caller reads of (Q, outputs) scores or values, one entry for each query."""
+
+    @abstractmethod
+    def score(self, outputs: Scores, targets: NDArray[Any]) -> float | None:
+        """The mean score of (Q, outputs); None where that is no finite number."""
+
+    @abstractmethod
+    def blank_targets(self, examples: int, outputs: int) -> NDArray[Any]:
+        """Targets of so many examples that mean nothing: what a process warms up with."""
+
+    @abstractmethod
+    def usual_size(self, max_way: int, outputs: int) -> tuple[int, int]:
+        """How many examples and outputs a support set has where nothing more is known."""
+
+    def most_classes(self, about: Description) -> int | None:
+        """The most classes that a checkpoint can carry; None where there are no classes."""
+        return None
+
+    def read_support(self, given: Given, about: Description, limits: ImageLimits) -> SupportSet:
+        """The support set of a request. Raises ServiceError with the place of what does not fit."""
+        classes, targets = self.read_support_targets(given, about)
+        x = read_examples(given.inputs, about.input, pointer=given.inputs_at, limits=limits)
+        outputs = int(targets.shape[-1]) if classes is None else len(classes)
+        return SupportSet(arrays={INPUT: x, TARGET: targets}, classes=classes, outputs=outputs)
+
+    def read_query(
+        self, given: Given, spec: InputSpec, classes: Classes, outputs: int, limits: ImageLimits
+    ) -> Arrays:
+        """The queries, with their targets where they are given. Raises like ``read_support``."""
+        x = read_examples(given.inputs, spec, pointer=given.inputs_at, limits=limits)
+        if given.targets is None:
+            return {INPUT: x}
+        return {INPUT: x, TARGET: self.read_targets(given, classes, outputs)}
+
+    def join(self, old: SupportSet, new: SupportSet) -> SupportSet:
+        """Both support sets as one."""
+        arrays = {name: np.concatenate([old.arrays[name], new.arrays[name]]) for name in old.arrays}
+        return SupportSet(arrays=arrays, classes=old.classes, outputs=old.outputs)
+
+    def left_out(self, support: Arrays) -> list[int]:
+        """Which examples the others can do without: those that ``assess`` leaves out in turn."""
+        return list(range(count_of(support))) if count_of(support) > 1 else []
+
+    def assessments(self, steps: int) -> dict[str, int]:
+        """The scores of ``assess`` by name, and after how many inner steps each is taken."""
+        return {f"leave_one_out_{self.measure}": steps}
+
+
+class Classification(Kind):
+    """Classes by name; a prediction is a label with the probabilities of all classes."""
+
+    name = "classification"
+    measure = "accuracy"
+    unadapted = "a classifier has no classes before it is adapted; POST /adapt first"
+
+    def read_targets(self, given: Given, classes: Classes, outputs: int) -> NDArray[Any]:
+        return read_labels(given.targets or (), classes or (), pointer=given.targets_at)
+
+    def read_support_targets(
+        self, given: Given, about: Description
+    ) -> tuple[Classes, NDArray[Any]]:
+        return read_classes(given.targets or (), pointer=given.targets_at)
+
+    def readable(
+        self, outputs: Scores, classes: Classes, *, top_k: int | None = None
+    ) -> list[dict[str, Any]]:
+        return [_class_prediction(row, classes or (), top_k) for row in softmax(outputs)]
+
+    def score(self, outputs: Scores, targets: NDArray[Any]) -> float | None:
+        return float((outputs.argmax(axis=1) == targets).mean())
+
+    def blank_targets(self, examples: int, outputs: int) -> NDArray[Any]:
+        return np.arange(examples) % outputs
+
+    def usual_size(self, max_way: int, outputs: int) -> tuple[int, int]:
+        return max_way, max_way
+
+    def most_classes(self, about: Description) -> int | None:
+        return about.max_way
+
+    def join(self, old: SupportSet, new: SupportSet) -> SupportSet:
+        """The old classes keep their numbers, new ones follow."""
+        mine, theirs = old.classes or (), new.classes or ()
+        classes = tuple(dict.fromkeys(mine + theirs))
+        numbers = np.array([classes.index(name) for name in theirs], np.int64)
+        renumbered = new.arrays | {TARGET: numbers[new.arrays[TARGET]]}
+        joined = Kind.join(self, old, SupportSet(arrays=renumbered, classes=classes, outputs=0))
+        return SupportSet(arrays=joined.arrays, classes=classes, outputs=len(classes))
+
+    def left_out(self, support: Arrays) -> list[int]:
+        """Those whose class has others."""
+        counts = np.bincount(support[TARGET])
+        return [index for index, label in enumerate(support[TARGET]) if counts[label] > 1]
+
+    def assessments(self, steps: int) -> dict[str, int]:
+        """Beside the adaptation's, the score of its start: the class means of the features."""
+        return Kind.assessments(self, steps) | {"nearest_prototype_accuracy": 0}
+
+
+class Regression(Kind):
+    """Values; a prediction is a list of them."""
+
+    name = "regression"
+    measure = "mse"
+
+    def read_targets(self, given: Given, classes: Classes, outputs: int) -> NDArray[Any]:
+        return read_values(given.targets or (), (outputs,), pointer=given.targets_at)
+
+    def read_support_targets(
+        self, given: Given, about: Description
+    ) -> tuple[Classes, NDArray[Any]]:
+        return None, self.read_targets(given, None, about.head.outputs)
+
+    def readable(
+        self, outputs: Scores, classes: Classes, *, top_k: int | None = None
+    ) -> list[dict[str, Any]]:
+        return [{"value": [float(number) for number in row]} for row in outputs]
+
+    def score(self, outputs: Scores, targets: NDArray[Any]) -> float | None:
+        if not np.isfinite(outputs).all():
+            return None
+        return float(np.square(outputs.astype(np.float64) - targets).mean())  # beyond float32's end
+
+    def blank_targets(self, examples: int, outputs: int) -> NDArray[Any]:
+        return np.zeros((examples, outputs), np.float32)
+
+    def usual_size(self, max_way: int, outputs: int) -> tuple[int, int]:
+        return 5, outputs
+
+
+def softmax(scores: Scores) -> NDArray[np.float64]:
+    """(Q, N) scores -> (Q, N) probabilities in float64, each row summing to 1."""
+    shifted = scores.astype(np.float64) - scores.max(axis=1, keepdims=True)
+    powers = np.exp(shifted)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
+def _class_prediction(
+    row: NDArray[np.float64], classes: Sequence[str], top_k: int | None
+) -> dict[str, Any]:
+    """``top_k`` keeps only that many of the probabilities, the largest."""
+    best = int(row.argmax())
+    order = np.argsort(-row, kind="stable")[:top_k] if top_k else range(len(classes))
+    kept = {classes[int(index)]: float(row[int(index)]) for index in order}
+    return {"label": classes[best], "probability": float(row[best]), "probabilities": kept}
+
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression())}
+
+
+def find_kind(name: str) -> Kind:
+    """The kind of a row or a description: one of those that a checkpoint was installed with."""
+    return KINDS[name]

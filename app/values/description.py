@@ -1,0 +1,74 @@
+"""What a checkpoint's file says of itself, read once; and what one example must be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSpec:
+    """What a checkpoint takes for one example.
+
+    shape: (C, H, W) of a picture, or () or (1,) for one number; preprocessing: how a picture
+    becomes that input, None where the checkpoint takes no pictures.
+    """
+
+    shape: tuple[int, ...]
+    preprocessing: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadDescription:
+    """kind: linear or prototype; outputs: rows of a linear head; scale: of a prototype head."""
+
+    kind: str
+    outputs: int
+    scale: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InnerLoopDescription:
+    """The inner loop's defaults: the inner-loop recipe of the glossary.
+
+    learned: whether the checkpoint brings step sizes of its own; normalisation: ``support``, or
+    ``batch``, in which queries see each other and which is not served.
+    """
+
+    steps: int
+    step_size: float
+    learned: bool
+    normalisation: str
+    granularity: str = "layer"
+    adapts: str = "all"
+    prior_examples: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """task: the kind of task, by its name; max_way: the most classes that it can carry."""
+
+    name: str
+    task: str
+    network: Mapping[str, Any]
+    head: HeadDescription
+    input: InputSpec
+    max_way: int
+    inner_loop: InnerLoopDescription
+    provenance: Mapping[str, Any]
+    evaluation: tuple[Mapping[str, Any], ...]
+
+
+def read_description(about: Mapping[str, Any]) -> Description:
+    """The description in a file's metadata, which was checked when the file was installed."""
+    taken = about["input"]
+    return Description(
+        name=about["name"],
+        task=about["task"],
+        network=about["network"],
+        head=HeadDescription(**about["head"]),
+        input=InputSpec(shape=tuple(taken["shape"]), preprocessing=taken["preprocessing"]),
+        max_way=about["max_way"],
+        inner_loop=InnerLoopDescription(**about["inner_loop"]),
+        provenance=about["provenance"],
+        evaluation=tuple(about["evaluation"]),
+    )
