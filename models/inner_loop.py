@@ -94,24 +94,40 @@ def adapt(
 
 
 def adapt_episodes(
-    learner: Learner, theta: Params, support: Examples, recipe: InnerLoop, *, outputs: int
+    learner: Learner,
+    theta: Params,
+    support: Examples,
+    recipe: InnerLoop,
+    *,
+    outputs: int,
+    progress: Callable[[], None] = lambda: None,
 ) -> Adapted:
     """Move θ to a φ of its own for each of E support sets.
 
     support: arrays (E, S, …), as the learner's kind of task takes them; outputs: the classes or
-    values in use. Differentiable in θ, through the steps unless first-order. Raises ValueError for
-    a mask where the support set normalises: what does not count would still move its statistics.
+    values in use. Differentiable in θ, through the steps unless first-order. progress: called after
+    every step; what it raises ends the work there. Raises ValueError for a mask where the support
+    set normalises: what does not count would still move its statistics.
     """
-    points = list(walk(learner, theta, support, recipe, outputs=outputs))
+    points = list(walk(learner, theta, support, recipe, outputs=outputs, progress=progress))
     losses = torch.stack([point.losses for point in points], dim=1)
     phi = {name: value.contiguous() for name, value in points[-1].params.items()}
     return Adapted(params=phi, statistics=points[-1].statistics, losses=losses)
 
 
 def walk(
-    learner: Learner, theta: Params, support: Examples, recipe: InnerLoop, *, outputs: int
+    learner: Learner,
+    theta: Params,
+    support: Examples,
+    recipe: InnerLoop,
+    *,
+    outputs: int,
+    progress: Callable[[], None] = lambda: None,
 ) -> Iterator[Point]:
-    """The steps + 1 points from the start to φ (Algorithm 2, lines 5 to 7, step by step)."""
+    """The steps + 1 points from the start to φ (Algorithm 2, lines 5 to 7, step by step).
+
+    progress: called after every step; what it raises ends the walk there.
+    """
     learned = (*theta.values(), *recipe.step_sizes.values())
     meta = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in learned)
     _check_mask(learner, support)
@@ -126,6 +142,7 @@ def walk(
             point, gradient = _gradient(losses_at, phi, moved, meta=meta, first=recipe.first_order)
         yield point
         phi = phi | _inner_step(moved, gradient, recipe, step)
+        progress()
     losses, statistics = losses_at({name: phi[name] for name in moving}, False)
     yield Point(phi, statistics, losses)
 

@@ -45,13 +45,20 @@ def adapt_rows(
     device: torch.device,
     progress: Callable[[], None] = lambda: None,
 ) -> list[Adapted | Failure]:
-    """The adaptation of every row, in their order; rows share shape, outputs and steps."""
+    """The adaptation of every row, in their order; rows share shape, outputs and steps.
+
+    progress: called after every inner step of every stacked call; what it raises ends the work.
+    """
     size = _at_once(checkpoint, rows, device)
     done: list[Adapted | Failure] = []
     while len(done) < len(rows):
         part = rows[len(done) : len(done) + size]
         try:
-            done.extend(_stacked(checkpoint, part, outputs=outputs, steps=steps, device=device))
+            done.extend(
+                _stacked(
+                    checkpoint, part, outputs=outputs, steps=steps, device=device, progress=progress
+                )
+            )
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -94,7 +101,13 @@ def before_adaptation(checkpoint: Checkpoint, work: Work, *, outputs: int) -> Ad
 
 
 def _stacked(
-    checkpoint: Checkpoint, rows: Sequence[Work], *, outputs: int, steps: int, device: torch.device
+    checkpoint: Checkpoint,
+    rows: Sequence[Work],
+    *,
+    outputs: int,
+    steps: int,
+    device: torch.device,
+    progress: Callable[[], None] = lambda: None,
 ) -> list[Adapted | Failure]:
     with torch.no_grad():
         adapted = adapt_episodes(
@@ -103,6 +116,7 @@ def _stacked(
             _examples(rows, device),
             _recipe(checkpoint.recipe, rows, steps, device),
             outputs=outputs,
+            progress=progress,
         )
     finite = _are_finite(adapted).tolist()
     apart = [episode_of(adapted, index) for index in range(len(rows))]

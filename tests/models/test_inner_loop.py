@@ -13,6 +13,7 @@ from models.inner_loop import (
     adapt_episodes,
     episode_of,
     predict,
+    walk,
 )
 from models.networks import build_network
 from models.normalisation import Params
@@ -48,6 +49,25 @@ def test_one_step_on_a_line_equals_the_closed_form() -> None:
     assert adapted.params["head.weight"].item() == pytest.approx(2.0 - 0.1 * 19)
     assert adapted.params["head.bias"].item() == pytest.approx(0.5 - 0.1 * 8)
     assert adapted.losses.tolist() == pytest.approx([18.25, 0.5 * (0.2**2 + 1.0**2)], rel=1e-5)
+
+
+def test_what_progress_raises_ends_the_walk_between_two_steps() -> None:
+    learner, theta = linear_learner()
+    x, y = torch.tensor([[[1.0], [3.0]]]), torch.tensor([[[0.0], [1.0]]])
+    steps_left = iter(range(2))
+
+    def progress() -> None:
+        if next(steps_left, None) is None:
+            raise TimeoutError
+
+    long = InnerLoop(steps=1000, step_size=0.01)
+    points = walk(learner, theta, x, y, long, outputs=1, progress=progress)
+    losses = [next(points).losses.item() for _ in range(3)]
+    with pytest.raises(TimeoutError):
+        next(points)
+
+    short = adapt(learner, theta, x[0], y[0], InnerLoop(steps=2, step_size=0.01), outputs=1)
+    assert losses == pytest.approx(short.losses.tolist())
 
 
 def test_zero_steps_leave_theta_as_it_is() -> None:

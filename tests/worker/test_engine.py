@@ -69,6 +69,19 @@ def test_every_row_of_a_batch_is_plain_gradient_descent(
             np.testing.assert_allclose(result.params[name], tensor.detach(), atol=1e-5)
 
 
+def test_what_progress_raises_ends_the_stacked_work_between_two_inner_steps(
+    sinusoid: Checkpoint,
+) -> None:
+    steps_left = iter(range(7))
+
+    def progress() -> None:
+        if next(steps_left, None) is None:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        adapted(sinusoid, sines(3), steps=1000, progress=progress)
+
+
 def test_rows_of_a_batch_may_differ_in_their_step_size(sinusoid: Checkpoint) -> None:
     rows = [*sines(2, step_size=0.001), *sines(2, step_size=0.02)]
 
