@@ -19,10 +19,11 @@ from app.inputs.examples import unpack_arrays
 from app.messages.news import tell_changed
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
 from app.values.adaptation import Adaptation, Outcome
+from app.values.progress import Progress, Stopped
 from models.files.checkpoint import InvalidCheckpoint
 from models.inner_loop import Adapted
 from worker.bench import Bench, hot_checkpoint
-from worker.leases import Progress, keeping_leases
+from worker.leases import keeping_leases
 from worker.outcomes import Result, outcome_of
 from worker.stacking import Failure, Work, adapt_rows
 
@@ -62,16 +63,26 @@ def _work_on(bench: Bench, held: Sequence[Adaptation]) -> None:
             # the sweeper hints again when the pause is over
             give_back(connection, held, pause_s=STORE_PAUSE_S, reason="store-unavailable")
         return
+    except Stopped as stopped:  # the rows are cancelled or belong to others: nothing is written
+        log.info(
+            "stopped adaptation_id=%s worker=%s E=%d: %s",
+            held[0].id,
+            bench.name,
+            len(held),
+            stopped.reason,
+        )
+        return
     _finish(bench, held, results)  # the heartbeat has ended: both lock the batch's rows
 
 
 def run_batch(bench: Bench, held: Sequence[Adaptation], progress: Progress) -> list[Result]:
     """The result of every claimed row, in their order. An error in a batch makes its rows run
-    alone. Raises StoreUnavailable; a broken device ends the process, and the leases do the rest.
+    alone. Raises StoreUnavailable, and Stopped between two steps where progress was told to stop;
+    a broken device ends the process, and the leases do the rest.
     """
     try:
         return _run(bench, held, progress)
-    except StoreUnavailable:
+    except (StoreUnavailable, Stopped):
         raise
     except torch.AcceleratorError:  # the context is lost for good: no next row could succeed
         log.exception("device failed adaptation_id=%s E=%d", held[0].id, len(held))

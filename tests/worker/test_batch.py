@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from redis import Redis
 from sqlalchemy import text
 
 import worker.batch
-from app.db.adaptations import claim, recover_lost
+from app.db.adaptations import claim, recover_lost, succeed
 from app.db.connections import writing
 from app.messages.news import CHANNEL
 from app.store import StoreUnavailable
+from app.values.adaptation import Adaptation, Outcome
 from tests.worker.conftest import OpenBench
 from tests.worker.orders import look, place, sine_points
 from worker.batch import run_hint
@@ -149,6 +151,71 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(
     assert look(bench, mine).status == "running"
     assert look(bench, mine).phi_digest is None
     assert kinds(bench, mine) == ["queued", "running", "queued", "running"]
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, happens: Callable[[], object]) -> list[int]:
+    """Has something happen in an inner step of a batch, and every step take 20 ms; the list counts
+    them.
+    """
+    taken: list[int] = []
+
+    def slowly(*arguments: Any, progress: Callable[[], None], **more: Any) -> Any:
+        def moved() -> None:
+            taken.append(len(taken) + 1)
+            if taken[-1] == step:
+                happens()
+            time.sleep(0.02)
+            progress()
+
+        return adapt_rows(*arguments, progress=moved, **more)
+
+    monkeypatch.setattr(worker.batch, "adapt_rows", slowly)
+    return taken
+
+
+def test_a_batch_that_another_worker_took_over_ends_between_two_steps(
+    open_bench: OpenBench, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = open_bench(database_url=database_url, heartbeat_s=0.05)
+    mine = place(bench, steps=100)
+    theirs: list[Adaptation] = []
+
+    def taken_over() -> None:
+        with writing(bench.backends.engine) as connection:
+            connection.execute(text("UPDATE adaptations SET lease_until = 0"))
+            recover_lost(connection)
+            theirs.extend(
+                claim(connection, worker="new", limit=1, lease_s=60, most_example_steps=20_000)
+            )
+
+    taken = at_step(monkeypatch, 5, taken_over)
+    run_hint(bench, mine)
+
+    assert 5 <= len(taken) < 100
+    assert (look(bench, mine).status, look(bench, mine).epoch) == ("running", 2)
+    outcome = Outcome(phi_digest="0" * 64, metrics={}, predictions=None, timing={})
+    with writing(bench.backends.engine) as connection:
+        assert succeed(connection, [(theirs[0], outcome)]) == {mine}
+    assert kinds(bench, mine) == ["queued", "running", "queued", "running", "succeeded"]
+    bench.backends.engine.dispose()
+
+
+def test_a_batch_that_lost_one_of_its_rows_ends_the_others(
+    open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = open_bench(heartbeat_s=0.05)
+    lost, kept = place(bench, steps=50), place(bench, steps=50)
+
+    def cancelled() -> None:
+        with bench.backends.engine.begin() as connection:
+            statement = text("UPDATE adaptations SET status = 'cancelled' WHERE id = :id")
+            connection.execute(statement, {"id": lost})
+
+    taken = at_step(monkeypatch, 5, cancelled)
+    run_hint(bench, kept)
+
+    assert len(taken) >= 50
+    assert [look(bench, one).status for one in (lost, kept)] == ["cancelled", "succeeded"]
 
 
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")  # as in a worker that runs

@@ -11,6 +11,7 @@ from app.db.adaptations import claim, recover_lost
 from app.db.connections import writing
 from app.errors import ServiceError
 from app.values.adaptation import Adaptation
+from app.values.progress import Progress, Stopped
 from tests.worker.conftest import OpenBench
 from tests.worker.orders import look, place
 from worker.bench import Bench
@@ -19,8 +20,9 @@ from worker.leases import keeping_leases
 LEASE_S, HEARTBEAT_S = 1.0, 0.1
 
 
-def held_by(bench: Bench) -> list[Adaptation]:
-    place(bench)
+def held_by(bench: Bench, rows: int = 1) -> list[Adaptation]:
+    for _ in range(rows):
+        place(bench)
     with writing(bench.backends.engine) as connection:
         return claim(connection, worker="w", limit=32, lease_s=LEASE_S, most_example_steps=20_000)
 
@@ -43,6 +45,20 @@ def lease_until(bench: Bench) -> float:
     with bench.backends.engine.begin() as connection:
         until: float = connection.execute(text("SELECT lease_until FROM adaptations")).scalar_one()
         return until
+
+
+def cancel(bench: Bench, adaptation: Adaptation) -> None:
+    with bench.backends.engine.begin() as connection:
+        statement = text("UPDATE adaptations SET status = 'cancelled' WHERE id = :id")
+        connection.execute(statement, {"id": adaptation.id})
+
+
+def is_told_to_stop(progress: Progress) -> bool:
+    try:
+        progress.moved()
+    except Stopped:
+        return True
+    return False
 
 
 def test_leases_outlast_their_length_while_the_work_moves(open_bench: OpenBench) -> None:
@@ -71,6 +87,39 @@ def test_leases_of_stalled_work_run_out(
         assert soon(lambda: recovered(bench) == [held[0].id])
 
     assert look(bench, held[0].id).status == "queued"
+
+
+def test_work_that_lost_all_its_rows_is_told_to_stop(open_bench: OpenBench) -> None:
+    bench = open_bench(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S)
+    held = held_by(bench, 2)
+
+    with keeping_leases(bench.backends, held) as progress:
+        for adaptation in held:
+            cancel(bench, adaptation)
+
+        assert soon(lambda: is_told_to_stop(progress))
+
+
+def test_work_that_still_holds_one_of_its_rows_goes_on(open_bench: OpenBench) -> None:
+    bench = open_bench(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S)
+    held = held_by(bench, 2)
+    cancel(bench, held[0])
+
+    with keeping_leases(bench.backends, held) as progress:
+        assert not soon(lambda: is_told_to_stop(progress), within_s=10 * HEARTBEAT_S)
+
+
+def test_stalled_work_that_moves_again_hears_that_its_rows_are_gone(
+    open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker.leases, "STALLED_S", 0.3)
+    bench = open_bench(heartbeat_s=HEARTBEAT_S, lease_s=LEASE_S)
+    held = held_by(bench)
+
+    with keeping_leases(bench.backends, held) as progress:
+        assert soon(lambda: recovered(bench) == [held[0].id])
+
+        assert soon(lambda: is_told_to_stop(progress))
 
 
 def test_nothing_is_renewed_after_the_work(open_bench: OpenBench) -> None:
