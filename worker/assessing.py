@@ -2,9 +2,11 @@
 rest.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
-from app.kinds import Kind, find_kind
+from app.kinds import find_kind
 from app.values.arrays import INPUT, TARGET, without
 from models.files.checkpoint import Checkpoint
 from models.inner_loop import Adapted
@@ -12,23 +14,35 @@ from worker.stacking import Failure, Work, adapt_rows, query_outputs
 
 
 def leave_one_out(
-    checkpoint: Checkpoint, work: Work, *, outputs: int, steps: int
+    checkpoint: Checkpoint,
+    work: Work,
+    *,
+    outputs: int,
+    steps: int,
+    progress: Callable[[], None] = lambda: None,
 ) -> dict[str, float | None]:
     """The scores that the kind of task assesses by, each by its name.
 
     None where no example can be left out (its class, or the set, would be empty without it), or
-    where an adaptation without it diverges.
+    where an adaptation without it diverges. progress: called after every inner step; what it raises
+    ends the work.
     """
     kind = find_kind(checkpoint.learner.task)
     left_out = kind.left_out(work.support)
     return {
-        name: _score(checkpoint, kind, work, left_out, outputs, taken)
+        name: _score(checkpoint, work, left_out, outputs=outputs, steps=taken, progress=progress)
         for name, taken in kind.assessments(steps).items()
     }
 
 
 def _score(
-    checkpoint: Checkpoint, kind: Kind, work: Work, left_out: list[int], outputs: int, steps: int
+    checkpoint: Checkpoint,
+    work: Work,
+    left_out: list[int],
+    *,
+    outputs: int,
+    steps: int,
+    progress: Callable[[], None],
 ) -> float | None:
     if not left_out:
         return None
@@ -36,9 +50,11 @@ def _score(
         Work(support=without(work.support, index), step_size=work.step_size) for index in left_out
     ]
     device = next(iter(checkpoint.meta.theta.values())).device
-    adapted = adapt_rows(checkpoint, rest, outputs=outputs, steps=steps, device=device)
+    adapted = adapt_rows(
+        checkpoint, rest, outputs=outputs, steps=steps, device=device, progress=progress
+    )
     scores = [
-        _scored(checkpoint, kind, result, work, index)
+        _scored(checkpoint, result, work, index)
         for result, index in zip(adapted, left_out, strict=True)
     ]
     known = [score for score in scores if score is not None]
@@ -46,10 +62,11 @@ def _score(
 
 
 def _scored(
-    checkpoint: Checkpoint, kind: Kind, adapted: Adapted | Failure, work: Work, index: int
+    checkpoint: Checkpoint, adapted: Adapted | Failure, work: Work, index: int
 ) -> float | None:
     if isinstance(adapted, Failure):
         return None
     left = slice(index, index + 1)
     outputs = query_outputs(checkpoint, adapted, work.support[INPUT][left])
+    kind = find_kind(checkpoint.learner.task)
     return kind.score(outputs.numpy(), work.support[TARGET][left])

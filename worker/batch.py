@@ -133,7 +133,8 @@ def _run(bench: Bench, held: Sequence[Adaptation], progress: Progress) -> list[R
             result = next(adapted) if isinstance(work, Work) else work
             if isinstance(result, Adapted) and isinstance(work, Work):
                 timing = _timing(one, load_ms, adapt_ms, len(ready))
-                results.append(outcome_of(bench, checkpoint, one, work, result, timing))
+                made = outcome_of(bench, checkpoint, one, work, result, timing, progress.moved)
+                results.append(made)
             elif isinstance(result, Failure):
                 results.append(result)
             progress.moved()

@@ -1,6 +1,7 @@
 """From an adapted support set to what its row says: φ kept, queries predicted, scores measured."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,12 @@ def outcome_of(
     work: Work,
     adapted: Adapted,
     timing: dict[str, Any],
+    progress: Callable[[], None] = lambda: None,
 ) -> Result:
-    """The outcome of a row, its φ already in the store; a Failure where a part of it went wrong."""
+    """The outcome of a row, its φ already in the store; a Failure where a part of it went wrong.
+
+    progress: called between two steps of an assessment; what it raises ends the work.
+    """
     metrics: dict[str, Any] = {"support_loss": [float(loss) for loss in adapted.losses]}
     predictions = None
     if one.query_digest is not None:
@@ -43,7 +48,9 @@ def outcome_of(
         predictions = find_kind(one.task).readable(outputs, one.classes)
         metrics |= _query_metrics(checkpoint, one, work, query, outputs)
     if one.assess:
-        metrics |= leave_one_out(checkpoint, work, outputs=one.outputs, steps=one.steps)
+        metrics |= leave_one_out(
+            checkpoint, work, outputs=one.outputs, steps=one.steps, progress=progress
+        )
     storing = time.perf_counter()
     try:
         phi = store_phi(bench, checkpoint, one, adapted)

@@ -153,6 +153,12 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(
     assert kinds(bench, mine) == ["queued", "running", "queued", "running"]
 
 
+def cancel(bench: Bench, adaptation_id: str) -> None:
+    with bench.backends.engine.begin() as connection:
+        statement = text("UPDATE adaptations SET status = 'cancelled' WHERE id = :id")
+        connection.execute(statement, {"id": adaptation_id})
+
+
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, happens: Callable[[], object]) -> list[int]:
     """Has something happen in an inner step of a batch, and every step take 20 ms; the list counts
     them.
@@ -206,16 +212,38 @@ def test_a_batch_that_lost_one_of_its_rows_ends_the_others(
     bench = open_bench(heartbeat_s=0.05)
     lost, kept = place(bench, steps=50), place(bench, steps=50)
 
-    def cancelled() -> None:
-        with bench.backends.engine.begin() as connection:
-            statement = text("UPDATE adaptations SET status = 'cancelled' WHERE id = :id")
-            connection.execute(statement, {"id": lost})
-
-    taken = at_step(monkeypatch, 5, cancelled)
+    taken = at_step(monkeypatch, 5, lambda: cancel(bench, lost))
     run_hint(bench, kept)
 
     assert len(taken) >= 50
     assert [look(bench, one).status for one in (lost, kept)] == ["cancelled", "succeeded"]
+
+
+def test_an_assessment_ends_between_two_steps_when_its_row_is_cancelled(
+    open_bench: OpenBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = open_bench(heartbeat_s=0.05)
+    mine = place(bench, steps=50, assess=True)
+    taken: list[float] = []
+    real = worker.batch.outcome_of
+
+    def slowly(*arguments: Any) -> Any:
+        *others, progress = arguments
+        cancel(bench, mine)
+
+        def moved() -> None:
+            taken.append(time.monotonic())
+            time.sleep(0.02)
+            progress()
+
+        return real(*others, moved)
+
+    monkeypatch.setattr(worker.batch, "outcome_of", slowly)
+
+    run_hint(bench, mine)
+
+    assert 0 < len(taken) < 50
+    assert look(bench, mine).status == "cancelled"
 
 
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")  # as in a worker that runs
