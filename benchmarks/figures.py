@@ -13,6 +13,7 @@ import torch
 from rich.progress import track
 
 from app.cli.errors import in_one_line
+from app.cli.learning.bars import bars
 from app.trainings.data import checkpoint_file, open_data
 from models.episodes import Episodes, EpisodeShape, TaskDistribution, labelled
 from models.files.checkpoint import load_checkpoint
@@ -136,8 +137,8 @@ def fit(axes: Any, subject: Subject, episode: Episodes) -> None:
 
 def draw_omniglot_steps(plt: Any) -> None:
     """Accuracy against inner steps: transductive with the paper's recipe, one by one as served."""
-    with in_one_line(FileNotFoundError):
-        distribution = open_data({"name": "omniglot"}, None)
+    with in_one_line(FileNotFoundError), bars() as shown:
+        distribution = open_data({"name": "omniglot"}, None, shown.progress)
     figure, axes = plt.subplots(1, 2, figsize=(11, 3.8))
     steps = (0, 1, 2, 3, 5, 7, 10)
     shape = EpisodeShape(way=5, shot=1, query=15)

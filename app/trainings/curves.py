@@ -4,6 +4,8 @@ import json
 import math
 from pathlib import Path
 
+from app.trainings.runs import log_of
+
 
 def draw_curve(folder: Path) -> None:
     """Draws ``curve.png`` beside ``log.jsonl``."""
@@ -12,7 +14,7 @@ def draw_curve(folder: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    records = [json.loads(line) for line in log_of(folder).read_text().splitlines()]
     judged = [r for r in records if r["validation"] is not None]
     measured = [(r["iteration"], r["validation"]) for r in judged if math.isfinite(r["validation"])]
     figure, axes = plt.subplots(figsize=(7, 4))

@@ -2,11 +2,12 @@
 
 import os
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import Progress
+from app.checkpoints.registry import committed_folder
+from app.values.progress import Progress, Reached
 
 if TYPE_CHECKING:
     from models.episodes import TaskDistribution
@@ -20,7 +21,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fewstep"
 
 
-def data_folder(distribution: str, given: Path | None) -> Path | None:
+def data_folder(distribution: str, given: Path | None, progress: Progress) -> Path | None:
     """The folder with a distribution's data: the given one, FEWSTEP_OMNIGLOT's, or a download."""
     if distribution != "omniglot":
         return given
@@ -30,7 +31,7 @@ def data_folder(distribution: str, given: Path | None) -> Path | None:
     folder = cache_folder() / "omniglot"
     for name in OMNIGLOT_ARCHIVES:
         try:
-            _download(OMNIGLOT_ADDRESS + name, folder / name)
+            _download(OMNIGLOT_ADDRESS + name, folder / name, progress)
         except OSError as error:
             raise FileNotFoundError(
                 f"{name} cannot be fetched from {OMNIGLOT_ADDRESS}: {error}; give its folder with "
@@ -44,8 +45,6 @@ def checkpoint_file(name: str) -> Path:
 
     Raises FileNotFoundError where there is none.
     """
-    from app.checkpoints.registry import committed_folder
-
     committed = committed_folder()
     path = committed / f"{name}.safetensors"
     path = path if path.is_file() else Path(name)
@@ -56,30 +55,39 @@ def checkpoint_file(name: str) -> Path:
     return path
 
 
-def open_data(config: dict[str, Any], given: Path | None) -> "TaskDistribution":
-    """A recipe's task distribution, its data found (or fetched), read and kept, with progress.
+def open_data(config: dict[str, Any], given: Path | None, progress: Progress) -> "TaskDistribution":
+    """A recipe's task distribution, its data found (or fetched), read and kept.
 
     Raises ValueError and FileNotFoundError with what a person can mend.
     """
     from models.distributions import open_distribution
 
-    folder = data_folder(config["name"], given)
-    with Progress(transient=True, console=Console(stderr=True)) as bar:
-        task = bar.add_task(f"reading {config['name']}", total=None)
-        return open_distribution(
-            config, folder=folder, cache=cache_folder(), progress=lambda n: bar.advance(task, n)
-        )
+    folder = data_folder(config["name"], given, progress)
+    read = 0
+
+    def moved(examples: int) -> None:
+        nonlocal read
+        read += examples
+        progress.moved(Reached(activity="reading", subject=config["name"], done=read, total=None))
+
+    moved(0)
+    return open_distribution(config, folder=folder, cache=cache_folder(), progress=moved)
 
 
-def _download(address: str, target: Path) -> None:
+def _download(address: str, target: Path, progress: Progress) -> None:
     if target.is_file():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
-    with urllib.request.urlopen(address, timeout=60) as answer, Progress() as progress:
-        task = progress.add_task(target.name, total=int(answer.headers.get("Content-Length", 0)))
-        with partial.open("wb") as file:
-            while block := answer.read(1 << 16):
-                file.write(block)
-                progress.advance(task, len(block))
+    with urllib.request.urlopen(address, timeout=60) as answer, partial.open("wb") as file:
+        fetched = Reached(
+            activity="fetching",
+            subject=target.name,
+            done=0,
+            total=int(answer.headers.get("Content-Length", 0)),
+        )
+        progress.moved(fetched)
+        while block := answer.read(1 << 16):
+            file.write(block)
+            progress.moved(replace(fetched, done=file.tell()))
     partial.replace(target)

@@ -4,48 +4,40 @@ import hashlib
 import json
 import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
-
-import typer
-from rich.progress import Progress
+from typing import TYPE_CHECKING, Any
 
 from app.trainings.data import checkpoint_file
+from app.trainings.runs import Run, log_of
+from app.values.progress import Progress, Reached
 
+if TYPE_CHECKING:
+    from torch import device
+
+    from models.files.checkpoint import Checkpoint
+    from models.inner_loop import Learner
+    from models.measuring.evaluation import Evaluation
+
+TEST_EPISODES = 600
 TEST_SEED = 600
 
 
 def publish(
-    chosen: Any, learner: Any, distribution: Any, state: Any, folder: Path, *, said: Sequence[str]
+    run: Run, *, said: Sequence[str], progress: Progress, say: Callable[[str], None]
 ) -> Path:
     """Writes the best θ by validation, with its score on test episodes, as a checkpoint file, and
     gives its path.
 
     said: what decides the result of what the command line said: the recipe, and the name.
     """
-    from models.files.checkpoint import Checkpoint, dump_checkpoint
+    from models.files.checkpoint import dump_checkpoint
 
-    measured = _measure(chosen, learner, distribution, state)
-    checkpoint = Checkpoint(
-        name=chosen.name,
-        learner=replace(learner, prior=state.best_prior),
-        meta=state.best,
-        network=chosen.network,
-        network_config=chosen.network_config,
-        input={
-            "shape": list(chosen.input_shape),
-            "preprocessing": distribution.preprocessing,
-        },
-        max_way=chosen.max_way,
-        inner_loop=asdict(chosen.inner_loop),
-        provenance=_provenance(chosen, distribution, state, said),
-        evaluation=[asdict(measured)],
-    )
-    target = folder / f"{chosen.name}.safetensors"
-    target.write_bytes(dump_checkpoint(checkpoint))
-    typer.echo(f"{target}: {measured.mean:.4f} ± {measured.ci95:.4f} over 600 test episodes")
+    measured = _measure(run, progress)
+    target = run.folder / f"{run.recipe.name}.safetensors"
+    target.write_bytes(dump_checkpoint(_checkpoint(run, measured, said)))
+    say(f"{target}: {measured.mean:.4f} ± {measured.ci95:.4f} over {TEST_EPISODES} test episodes")
     return target
 
 
@@ -53,47 +45,76 @@ def wall_time_s(folder: Path) -> int | None:
     """Seconds of all outer steps in the run's log, validations included; None for a log without
     them.
     """
-    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    records = [json.loads(line) for line in log_of(folder).read_text().splitlines()]
     if not all("seconds" in record for record in records):
         return None
     total: float = sum(record["seconds"] for record in records)
     return round(total)
 
 
-def _measure(chosen: Any, learner: Any, distribution: Any, state: Any) -> Any:
+def _measure(run: Run, progress: Progress) -> "Evaluation":
     from models.measuring.evaluation import evaluate, trained_protocol
     from models.meta_training.training import served_loop
 
-    with Progress() as bar:
-        task = bar.add_task("600 test episodes", total=600)
-        return evaluate(
-            replace(learner, prior=state.best_prior),
-            state.best,
-            served_loop(chosen),
-            distribution,
-            split="test",
-            shape=chosen.validation.shape,
-            episodes=600,
-            seed=TEST_SEED,
-            protocol=trained_protocol(learner),
-            progress=lambda done: bar.update(task, completed=done),
-        )
+    def moved(done: int) -> None:
+        progress.moved(Reached(activity="testing", subject=subject, done=done, total=TEST_EPISODES))
+
+    subject = f"{TEST_EPISODES} test episodes"
+    moved(0)
+    return evaluate(
+        _served_learner(run),
+        run.state.best,
+        served_loop(run.recipe),
+        run.distribution,
+        split="test",
+        shape=run.recipe.validation.shape,
+        episodes=TEST_EPISODES,
+        seed=TEST_SEED,
+        protocol=trained_protocol(run.learner),
+        progress=moved,
+    )
 
 
-def _provenance(chosen: Any, distribution: Any, state: Any, said: Sequence[str]) -> dict[str, Any]:
+def _served_learner(run: Run) -> "Learner":
+    return replace(run.learner, prior=run.state.best_prior)
+
+
+def _checkpoint(run: Run, measured: "Evaluation", said: Sequence[str]) -> "Checkpoint":
+    from models.files.checkpoint import Checkpoint
+
+    recipe = run.recipe
+    return Checkpoint(
+        name=recipe.name,
+        learner=_served_learner(run),
+        meta=run.state.best,
+        network=recipe.network,
+        network_config=recipe.network_config,
+        input={
+            "shape": list(recipe.input_shape),
+            "preprocessing": run.distribution.preprocessing,
+        },
+        max_way=recipe.max_way,
+        inner_loop=asdict(recipe.inner_loop),
+        provenance=_provenance(run, said),
+        evaluation=[asdict(measured)],
+    )
+
+
+def _provenance(run: Run, said: Sequence[str]) -> dict[str, Any]:
     import torch
 
+    recipe = run.recipe
     return {
         "command": shlex.join(["fewstep", "train", *said]),
-        "recipe": json.loads(json.dumps(asdict(chosen))),
-        "seed": chosen.seed,
-        "iterations": state.iteration,
-        "planned": chosen.iterations,
-        "start": chosen.start and _start(chosen.start),
-        "best_iteration": state.best_iteration,
-        "data": json.loads(json.dumps(distribution.describe())),
+        "recipe": json.loads(json.dumps(asdict(recipe))),
+        "seed": recipe.seed,
+        "iterations": run.state.iteration,
+        "planned": recipe.iterations,
+        "start": recipe.start and _start(recipe.start),
+        "best_iteration": run.state.best_iteration,
+        "data": json.loads(json.dumps(run.distribution.describe())),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "hardware": _hardware(state.device),
+        "hardware": _hardware(run.state.device),
     }
 
 
@@ -102,7 +123,7 @@ def _start(name: str) -> dict[str, str]:
     return {"name": name, "digest": f"sha256:{digest}"}
 
 
-def _hardware(device: Any) -> str:
+def _hardware(device: "device") -> str:
     import torch
 
     if device.type == "cuda":

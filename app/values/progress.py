@@ -5,6 +5,11 @@ It knows no database, no console and no mathematics; long work calls ``moved`` b
 """
 
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Activity = Literal["fetching", "reading", "training", "testing"]
 
 STALLED_S = 120  # room for loading a checkpoint, a compilation, one long step
 
@@ -17,17 +22,43 @@ class Stopped(Exception):
         self.reason = reason
 
 
-class Progress:
-    """When the work was last seen to move, and whether it was told to stop."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """How far a piece of work has come, for whoever shows it.
 
-    def __init__(self, *, stalled_s: float = STALLED_S) -> None:
+    subject: what is fetched, read, trained or tested; it stays the same over one piece of work.
+    total None: nobody knows yet. detail: what the last step gave.
+    """
+
+    activity: Activity
+    subject: str
+    done: int
+    total: int | None
+    detail: str = ""
+
+
+class Progress:
+    """When the work was last seen to move, and whether it was told to stop.
+
+    show: what is done with every ``Reached``, in the thread that works.
+    """
+
+    def __init__(
+        self,
+        *,
+        show: Callable[[Reached], None] = lambda reached: None,
+        stalled_s: float = STALLED_S,
+    ) -> None:
+        self._show = show
         self._stalled_s = stalled_s
         self._moved_at = time.monotonic()
         self._stop_reason: str | None = None
 
-    def moved(self) -> None:
-        """Marks that the work moved. Raises Stopped once it was told to stop."""
+    def moved(self, reached: Reached | None = None) -> None:
+        """Marks that the work moved, and how far. Raises Stopped once it was told to stop."""
         self._moved_at = time.monotonic()
+        if reached is not None:
+            self._show(reached)
         if self._stop_reason is not None:
             raise Stopped(self._stop_reason)
 

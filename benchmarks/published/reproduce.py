@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from app.cli.errors import in_one_line
-from app.cli.learning.train import run_training
+from app.cli.learning.bars import bars
+from app.cli.learning.train import train_on_console
 from app.trainings.data import checkpoint_file, open_data
 from app.trainings.publishing import TEST_SEED, wall_time_s
+from app.trainings.running import TrainingOrder
 from benchmarks.published.results import Record, keep_records, load_records, number
 
 if TYPE_CHECKING:
@@ -49,14 +51,16 @@ def reproduce(
             file = checkpoint_file(row.checkpoint)
         elif row.checkpoint:
             out = Path("runs") / row.checkpoint
-            file = run_training(
-                row.checkpoint,
-                out=out,
-                data=data,
-                threads=threads,
-                seconds=minutes * 60,
-                device=device,
-                unfinished=True,
+            file = train_on_console(
+                TrainingOrder(
+                    recipe=row.checkpoint,
+                    folder=out,
+                    data=data,
+                    threads=threads,
+                    seconds=minutes * 60,
+                    device=device,
+                    unfinished=True,
+                )
             )
             wall_s = wall_time_s(out)
         records = _measure_all(row, file, data)
@@ -80,7 +84,8 @@ def _say_how_long(records: list[Record], wall_s: int | None, docs: Path) -> None
 
 def _measure_all(row: "Row", file: Path | None, data: Path | None) -> list[Record]:
     subject = _subject(row, file)
-    distribution = open_data(subject["distribution"], data)
+    with bars() as shown:
+        distribution = open_data(subject["distribution"], data, shown.progress)
     records = []
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(row.name, total=EPISODES * len(row.measures))

@@ -52,6 +52,13 @@ def test_ordering_predicting_and_exporting_load_torch_only_when_they_need_it() -
     assert loaded_by(modules).isdisjoint({"torch", "fastapi", "starlette", "uvicorn", "typer"})
 
 
+def test_trainings_load_no_console_and_torch_only_when_they_run() -> None:
+    modules = modules_under(ROOT / "app" / "trainings")
+    assert "app.trainings.running" in modules
+
+    assert loaded_by(modules).isdisjoint({"typer", "rich", "torch", "matplotlib", "fastapi"})
+
+
 def test_the_workers_parent_loads_celery_and_no_torch(tmp_path: Path) -> None:
     redis = {"FEWSTEP_REDIS_URL": "redis://127.0.0.1:1/0", "FEWSTEP_DATA_DIR": str(tmp_path)}
 

@@ -1,16 +1,22 @@
 """``fewstep evaluate``: a checkpoint's score on episodes of classes that it never saw."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
 from app.cli.errors import in_one_line
+from app.cli.learning.bars import bars
 from app.trainings.data import checkpoint_file, open_data
+
+if TYPE_CHECKING:
+    from models.files.checkpoint import Checkpoint
+    from models.inner_loop import InnerLoop
+    from models.measuring.evaluation import Evaluation
 
 
 def evaluate(
@@ -32,12 +38,12 @@ def evaluate(
     from models.files.checkpoint import load_checkpoint
     from models.measuring.evaluation import evaluate as measure
 
-    with in_one_line(ValueError, OSError):
+    with in_one_line(ValueError, OSError), bars() as shown:
         loaded = load_checkpoint(checkpoint_file(checkpoint).read_bytes())
         recipe = loaded.provenance.get("recipe")
         if recipe is None:
             raise ValueError(f"{loaded.name} was imported; nothing says what to evaluate it on")
-        distribution = open_data(recipe["distribution"], data)
+        distribution = open_data(recipe["distribution"], data, shown.progress)
     usual = recipe["validation"]
     shape = EpisodeShape(
         way=way or usual["way"], shot=shot or usual["shot"], query=query or usual["query"]
@@ -59,13 +65,11 @@ def evaluate(
     typer.echo(json.dumps(asdict(measured)) if as_json else _in_words(loaded, measured))
 
 
-def _with_steps(recipe: Any, steps: int | None) -> Any:
-    from dataclasses import replace
-
+def _with_steps(recipe: "InnerLoop", steps: int | None) -> "InnerLoop":
     return recipe if steps is None else replace(recipe, steps=steps)
 
 
-def _in_words(loaded: Any, measured: Any) -> str:
+def _in_words(loaded: "Checkpoint", measured: "Evaluation") -> str:
     score = loaded.learner.kind.score_name
     what = f"{measured.way}-way {measured.shot}-shot, {measured.query} queries"
     return (

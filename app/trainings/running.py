@@ -1,0 +1,173 @@
+"""A recipe becomes a checkpoint; stopped at any moment it goes on where it was.
+
+Whoever orders a training, the command line or a worker, hands in what shows its progress and what
+says a sentence. A progress that is told to stop ends the training between two outer steps: the
+state is saved, ``Stopped`` passes through, and the same order goes on to the same bits.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.checkpoints.registry import check_name
+from app.trainings.curves import draw_curve
+from app.trainings.data import open_data
+from app.trainings.publishing import publish
+from app.trainings.runs import Run, resume_state, save_state
+from app.values.progress import Progress, Reached, Stopped
+
+if TYPE_CHECKING:
+    from models.episodes import TaskDistribution
+    from models.meta_training.recipes import Recipe
+    from models.meta_training.training import Progress as OuterStep
+
+SAVED_EVERY = 200
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingOrder:
+    """What is to be trained, where, and how far.
+
+    recipe: a shipped recipe's name or a .toml file; name: the checkpoint's, else the recipe's;
+    folder: of the run, else ``runs/NAME``; data: the data set's folder or file; threads 0: as many
+    as torch takes by itself; stop_after and seconds: how many outer steps, and how long, this call
+    trains (0: to the end); unfinished: a checkpoint is published where the run stands, too.
+    """
+
+    recipe: str
+    name: str | None = None
+    folder: Path | None = None
+    data: Path | None = None
+    threads: int = 0
+    device: str = "cpu"
+    stop_after: int = 0
+    seconds: float = 0
+    unfinished: bool = False
+
+
+def run_training(order: TrainingOrder, *, progress: Progress, say: Say) -> Path | None:
+    """Runs what is left of a recipe, or as much as the order allows; the checkpoint's file once it
+    is done.
+
+    Raises ValueError and FileNotFoundError with what a person can mend, and Stopped where progress
+    was told to stop.
+    """
+    import torch
+
+    torch.set_num_threads(order.threads or torch.get_num_threads())
+    run = _open_run(order, progress, say)
+    if run.state.iteration:
+        say(f"goes on after outer step {run.state.iteration} of {run.recipe.iterations}")
+    _train(run, order, progress)
+    draw_curve(run.folder)
+    if run.state.iteration < run.recipe.iterations:
+        say(f"stopped after outer step {run.state.iteration}; the same command goes on")
+        if not order.unfinished:
+            return None
+        run = _judged_out_of_turn(run)
+    said = [order.recipe] if order.name is None else [order.recipe, "--name", order.name]
+    return publish(run, said=said, progress=progress, say=say)
+
+
+def _open_run(order: TrainingOrder, progress: Progress, say: Say) -> Run:
+    from models.meta_training.training import build_learner
+
+    recipe = _named_recipe(order)
+    distribution = open_data(recipe.distribution, order.data, progress)
+    recipe = _fitted(recipe, distribution, say)
+    folder = order.folder or Path("runs") / recipe.name
+    folder.mkdir(parents=True, exist_ok=True)
+    learner = build_learner(recipe)
+    return Run(
+        recipe=recipe,
+        learner=learner,
+        distribution=distribution,
+        state=resume_state(recipe, learner, folder, order.device),
+        folder=folder,
+    )
+
+
+def _named_recipe(order: TrainingOrder) -> "Recipe":
+    from models.meta_training.recipes import read_recipe
+
+    is_file = order.recipe.endswith(".toml")
+    recipe = read_recipe(Path(order.recipe) if is_file else order.recipe)
+    check_name(order.name or recipe.name)
+    return recipe if order.name is None else replace(recipe, name=order.name)
+
+
+def _fitted(recipe: "Recipe", distribution: "TaskDistribution", say: Say) -> "Recipe":
+    """The recipe as the data can give it; what had to change is said."""
+    from models.episodes import Supplying
+    from models.meta_training.fitting import fit_recipe
+
+    if not isinstance(distribution, Supplying):
+        return recipe
+    fitted, changes = fit_recipe(recipe, distribution.supply())
+    for change in changes:
+        say(change)
+    return fitted
+
+
+def _judged_out_of_turn(run: Run) -> Run:
+    """The run validated where it stands, with a state of its own: the run itself must go on as if
+    it had not been judged.
+    """
+    from models.meta_training.training import validate
+
+    judged = replace(run, state=replace(run.state))
+    validate(judged.recipe, judged.learner, judged.distribution, judged.state)
+    return judged
+
+
+def _train(run: Run, order: TrainingOrder, progress: Progress) -> None:
+    """Takes the order's outer steps and saves the state, also where progress was told to stop."""
+    try:
+        with run.log.open("a", buffering=1) as log:
+            progress.moved(_reached(run))
+            for step, took_s in _steps(run, order):
+                log.write(json.dumps(_record(step, took_s)) + "\n")
+                if step.iteration % SAVED_EVERY == 0:
+                    save_state(run)
+                progress.moved(_reached(run, step))
+    except Stopped:
+        save_state(run)
+        raise
+    save_state(run)
+
+
+def _steps(run: Run, order: TrainingOrder) -> Iterator[tuple["OuterStep", float]]:
+    """The outer steps that the order allows, each with its duration in seconds."""
+    from models.meta_training.training import train
+
+    state, whole = run.state, run.recipe.iterations
+    last = min(whole, state.iteration + (order.stop_after or whole))
+    steps = train(run.recipe, run.learner, run.distribution, state)
+    started = time.monotonic()
+    while state.iteration < last:
+        before = time.monotonic()
+        if order.seconds and before - started > order.seconds:
+            return
+        step = next(steps)
+        yield step, time.monotonic() - before
+
+
+def _reached(run: Run, step: "OuterStep | None" = None) -> Reached:
+    result = step and step.result
+    return Reached(
+        activity="training",
+        subject=run.recipe.name,
+        done=run.state.iteration,
+        total=run.recipe.iterations,
+        detail=f"loss {result.loss:.3f} score {result.score:.3f}" if result else "",
+    )
+
+
+def _record(step: "OuterStep", took_s: float) -> dict[str, Any]:
+    about = {"validation": step.validation, "seconds": round(took_s, 4)}
+    return {"iteration": step.iteration, **asdict(step.result), **about}

@@ -1,0 +1,87 @@
+"""A training run: what it trains on what, where it stands, and the folder that holds its log and
+its state.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.trainings.data import checkpoint_file
+
+if TYPE_CHECKING:
+    from models.episodes import TaskDistribution
+    from models.inner_loop import Learner
+    from models.meta_training.recipes import Recipe
+    from models.meta_training.training import TrainingState
+    from models.normalisation import Params
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run in memory; training changes its ``state``, and nothing else of it."""
+
+    recipe: "Recipe"
+    learner: "Learner"
+    distribution: "TaskDistribution"
+    state: "TrainingState"
+    folder: Path
+
+    @property
+    def log(self) -> Path:
+        return log_of(self.folder)
+
+
+def log_of(folder: Path) -> Path:
+    """The file with a line of JSON for every outer step."""
+    return folder / "log.jsonl"
+
+
+def resume_state(
+    recipe: "Recipe", learner: "Learner", folder: Path, device: str
+) -> "TrainingState":
+    """The state that the folder holds, or a run's first; the log is cut to the state's steps.
+
+    Raises ValueError where the state or the θ to start from belongs to another recipe or network.
+    """
+    from models.meta_training.training import start
+    from models.meta_training.training_state import load_state
+
+    saved = _state_of(folder)
+    if saved.is_file():
+        state = load_state(recipe, saved.read_bytes(), device)
+    else:
+        state = start(recipe, learner, _warm_theta(recipe), device)
+    _keep_log_until(log_of(folder), state.iteration)
+    return state
+
+
+def save_state(run: Run) -> None:
+    """Writes where the run stands; the same command goes on from there."""
+    from models.meta_training.training_state import dump_state
+
+    partial = run.folder / "state.partial"
+    partial.write_bytes(dump_state(run.recipe, run.state))
+    partial.replace(_state_of(run.folder))
+
+
+def _state_of(folder: Path) -> Path:
+    return folder / "state.safetensors"
+
+
+def _warm_theta(recipe: "Recipe") -> "Params | None":
+    """The θ of the checkpoint that the recipe starts from, where it names one."""
+    from models.files.checkpoint import load_checkpoint
+
+    if not recipe.start:
+        return None
+    loaded = load_checkpoint(checkpoint_file(recipe.start).read_bytes())
+    network = {"name": recipe.network, **recipe.network_config}
+    if {"name": loaded.network, **loaded.network_config} != network:
+        raise ValueError(f"{recipe.start} has another network than {recipe.name}")
+    return loaded.meta.theta
+
+
+def _keep_log_until(log: Path, iteration: int) -> None:
+    lines = log.read_text().splitlines(keepends=True) if log.is_file() else []
+    kept = [line for line in lines if line.endswith("\n")][:iteration]
+    log.write_text("".join(kept))
