@@ -1,7 +1,9 @@
 """``fewstep reproduce``: an experiment of the paper, trained, measured and written down."""
 
 import platform
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,10 +20,29 @@ from app.trainings.running import TrainingOrder
 from benchmarks.published.results import Record, keep_records, load_records, number
 
 if TYPE_CHECKING:
+    from models.episodes import TaskDistribution
+    from models.inner_loop import InnerLoop, Learner, TaskKind
     from models.measuring.reproductions import Measure, Row
+    from models.outer_loop import MetaParams
 
 EPISODES = 600
 STEP_SIZES = (0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 1.0, 2.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is measured: a learner with its meta-parameters, on which distribution.
+
+    training: how the checkpoint was made; None and an empty digest for what no file holds.
+    """
+
+    learner: "Learner"
+    meta: "MetaParams"
+    recipe: "InnerLoop"
+    task: "TaskKind"
+    distribution: dict[str, Any]
+    training: Record | None = None
+    digest: str = ""
 
 
 def reproduce(
@@ -83,57 +104,67 @@ def _say_how_long(records: list[Record], wall_s: int | None, docs: Path) -> None
 
 
 def _measure_all(row: "Row", file: Path | None, data: Path | None) -> list[Record]:
-    subject = _subject(row, file)
+    subject = _of_file(file) if file is not None else _untrained(str(row.recipe))
     with bars() as shown:
-        distribution = open_data(subject["distribution"], data, shown.progress)
+        distribution = open_data(subject.distribution, data, shown.progress)
     records = []
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(row.name, total=EPISODES * len(row.measures))
-        for measure in row.measures:
-            result = _measure(row, measure, subject, distribution, lambda n: bar.advance(task, n))
+
+        def moved(before: int, done: int) -> None:
+            bar.update(task, completed=before + done)
+
+        for place, measure in enumerate(row.measures):
+            progress = partial(moved, EPISODES * place)
+            measured = _measure(row, measure, subject, distribution, progress)
             records.append(
-                {"row": row.name, "task": subject["task"]}
-                | result
-                | {"command": _command(row), "training": subject["training"]}
+                {"row": row.name, "task": subject.task}
+                | measured
+                | {"command": _command(row), "training": subject.training}
                 | {"on": _machine()}
             )
     return records
 
 
-def _subject(row: "Row", file: Path | None) -> Record:
-    """What is measured: a checkpoint's learner, a recipe's random start, or no network at all."""
+def _of_file(file: Path) -> Subject:
     from models.files.checkpoint import load_checkpoint
+
+    loaded = load_checkpoint(file.read_bytes())
+    made = loaded.provenance
+    keys = ("command", "iterations", "planned", "hardware", "start")
+    return Subject(
+        learner=loaded.learner,
+        meta=loaded.meta,
+        recipe=loaded.recipe,
+        task=loaded.learner.task,
+        distribution=made["recipe"]["distribution"],
+        training={key: made[key] for key in keys if key in made},
+        digest=loaded.digest,
+    )
+
+
+def _untrained(name: str) -> Subject:
+    """A recipe's random start; of what has no network only the data are looked at."""
     from models.meta_training.recipes import read_recipe
     from models.meta_training.training import build_learner, served_loop, start
 
-    if file is not None:
-        loaded = load_checkpoint(file.read_bytes())
-        made = loaded.provenance
-        keys = ("command", "iterations", "planned", "hardware", "start")
-        training = {key: made[key] for key in keys if key in made}
-        parts = {"learner": loaded.learner, "meta": loaded.meta, "recipe": loaded.recipe}
-        recipe = made["recipe"]
-        return parts | {
-            "distribution": recipe["distribution"],
-            "task": loaded.learner.task,
-            "training": training,
-            "digest": loaded.digest,
-        }
-    chosen = read_recipe(str(row.recipe))
-    learner = build_learner(chosen)
-    return {
-        "learner": learner,
-        "meta": start(chosen, learner).best,
-        "recipe": served_loop(chosen),
-        "distribution": chosen.distribution,
-        "task": chosen.task,
-        "training": None,
-        "digest": "",
-    }
+    recipe = read_recipe(name)
+    learner = build_learner(recipe)
+    return Subject(
+        learner=learner,
+        meta=start(recipe, learner).best,
+        recipe=served_loop(recipe),
+        task=recipe.task,
+        distribution=recipe.distribution,
+    )
 
 
 def _measure(
-    row: "Row", measure: "Measure", subject: Record, distribution: Any, advance: Any
+    row: "Row",
+    measure: "Measure",
+    subject: Subject,
+    distribution: "TaskDistribution",
+    progress: Callable[[int], None],
 ) -> Record:
     from models.measuring.baselines import CLASSIFIERS, evaluate_classifier
     from models.measuring.evaluation import evaluate
@@ -147,36 +178,29 @@ def _measure(
     if row.classifier:
         chosen = CLASSIFIERS[row.classifier]
         return asdict(evaluate_classifier(chosen, distribution, **common))
-    recipe = replace(subject["recipe"], steps=measure.steps)
+    recipe = replace(subject.recipe, steps=measure.steps)
     if row.tuned:
-        recipe = _tuned(row, measure, subject, distribution)
-    done = 0
-
-    def progress(now: int) -> None:
-        nonlocal done
-        advance(now - done)
-        done = now
-
+        recipe = _tuned(measure, subject, distribution)
     result = evaluate(
-        subject["learner"],
-        subject["meta"],
+        subject.learner,
+        subject.meta,
         recipe,
         distribution,
         protocol=measure.protocol,
         progress=progress,
         **common,
     )
-    about = {"digest": subject["digest"]}
+    about = {"digest": subject.digest}
     return asdict(result) | about | ({"step_size": recipe.step_size} if row.tuned else {})
 
 
-def _tuned(row: "Row", measure: "Measure", subject: Record, distribution: Any) -> Any:
+def _tuned(measure: "Measure", subject: Subject, distribution: "TaskDistribution") -> "InnerLoop":
     from models.measuring.baselines import tune_step_size
 
     return tune_step_size(
-        subject["learner"],
-        subject["meta"],
-        replace(subject["recipe"], steps=measure.steps),
+        subject.learner,
+        subject.meta,
+        replace(subject.recipe, steps=measure.steps),
         distribution,
         candidates=STEP_SIZES,
         shape=measure.shape,
