@@ -32,9 +32,3 @@ def record_all(
     rows = [{"of": one, "told": str(kind), "about": dict(detail)} for one, detail in of]
     if rows:
         connection.execute(APPEND, rows)
-
-
-def kinds_of(connection: Connection, adaptation_id: str) -> list[str]:
-    """The kinds of an adaptation's events in order."""
-    query = select(t.c.kind).where(t.c.adaptation_id == adaptation_id).order_by(t.c.number)
-    return list(connection.execute(query).scalars())

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import text
 
 from app.adaptations.finding import find_adaptation
 from app.adaptations.placing import AdaptOrder, place_order
@@ -64,3 +65,10 @@ def place(bench: Bench, **changes: Any) -> str:
 def look(bench: Bench, adaptation_id: str) -> Adaptation:
     """How the adaptation stands."""
     return find_adaptation(bench.backends, "default", adaptation_id)
+
+
+def kinds(bench: Bench, adaptation_id: str) -> list[str]:
+    """The kinds of an adaptation's events, in order."""
+    query = "SELECT kind FROM events WHERE adaptation_id = :id ORDER BY number"
+    with bench.backends.engine.begin() as connection:
+        return list(connection.execute(text(query), {"id": adaptation_id}).scalars())

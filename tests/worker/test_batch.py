@@ -20,16 +20,10 @@ from app.messages.news import CHANNEL
 from app.store import StoreUnavailable
 from app.values.adaptation import Adaptation, Outcome
 from tests.worker.conftest import OpenBench
-from tests.worker.orders import look, place, sine_points
+from tests.worker.orders import kinds, look, place, sine_points
 from worker.batch import run_hint
 from worker.bench import Bench
 from worker.stacking import adapt_rows
-
-
-def kinds(bench: Bench, adaptation_id: str) -> list[str]:
-    query = "SELECT kind FROM events WHERE adaptation_id = :id ORDER BY number"
-    with bench.backends.engine.begin() as connection:
-        return list(connection.execute(text(query), {"id": adaptation_id}).scalars())
 
 
 def test_a_batch_ends_all_its_rows_with_all_that_they_asked_for(bench: Bench) -> None:

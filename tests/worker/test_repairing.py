@@ -8,8 +8,6 @@ import pytest
 
 import worker.repairing
 from app.adaptations.finding import find_adaptation
-from app.db.connections import reading
-from app.db.events import kinds_of
 from app.errors import ServiceError
 from app.inputs.support_sets import Given
 from app.messages.memory import Memory
@@ -17,7 +15,7 @@ from app.predictions.batching import Batcher
 from app.predictions.hot_models import HotModels
 from app.predictions.predicting import Predictor, PredictOrder, predict
 from app.values.timing import Timing
-from tests.worker.orders import drawings, look, place
+from tests.worker.orders import drawings, kinds, look, place
 from worker.batch import run_hint
 from worker.bench import Bench
 from worker.repairing import repair
@@ -111,8 +109,7 @@ def test_whole_parameters_are_not_derived_again(bench: Bench) -> None:
 
     assert repair(bench, mine)
 
-    with reading(bench.backends.engine) as connection:
-        assert kinds_of(connection, mine) == ["queued", "running", "succeeded"]
+    assert kinds(bench, mine) == ["queued", "running", "succeeded"]
 
 
 def test_what_cannot_be_derived_again_fails_with_its_reason(bench: Bench) -> None:
