@@ -1,16 +1,14 @@
 """The rows of adaptations: each function one transition, in the caller's transaction, with its
-event.
-
-A claim is a lease with an epoch: only who holds the epoch can end the row.
+event. How rows are claimed and held: ``claims``.
 """
 
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final
 
-from sqlalchemy import CTE, Connection, and_, bindparam, case, insert, or_, select, update
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Connection, Row, and_, bindparam, insert, update
 
+from app.db import claims
 from app.db.connections import now_s
 from app.db.events import record, record_all
 from app.db.lookups import adaptation_of
@@ -19,8 +17,8 @@ from app.values.adaptation import Adaptation, NewAdaptation, Outcome, example_st
 from app.values.checkpoint import CheckpointRef
 from app.values.lifecycle import Status, advance
 
-ATTEMPTS_ALONE = 3
 ACCEPTED: Final = tuple(f.name for f in fields(NewAdaptation) if f.name in t.c)
+SIZE: Final = (t.c.batch_key, t.c.support_examples, t.c.example_weight, t.c.steps, t.c.assess)
 REF: Final = tuple(f.name for f in fields(CheckpointRef))
 
 # What every adaptation passes is built once: putting a statement together takes as long as SQLite
@@ -79,63 +77,51 @@ def claim(
 
     A row whose batch died before is claimed by itself. Two workers never claim the same row.
     """
-    first = _first_waiting(connection, hint)
+    first = claims.first_waiting(connection, t, SIZE, hint=hint)
     if first is None:
         return []
-    work = first.example_weight * example_steps(
-        examples=first.support_examples, steps=first.steps, assess=first.assess
+    rows = claims.claim(
+        connection,
+        t,
+        first,
+        t.c.batch_key == first.batch_key,
+        worker=worker,
+        limit=max(1, min(limit, most_example_steps // max(1, _work_of(first)))),
+        lease_s=lease_s,
     )
-    ids = _its_like(first, max(1, min(limit, most_example_steps // max(1, work))))
-    statement = (
-        update(t)
-        .where(t.c.id.in_(select(ids.c.id)))
-        .values(
-            status=advance(Status.QUEUED, Status.RUNNING),
-            epoch=t.c.epoch + 1,
-            attempts=t.c.attempts + 1,
-            attempts_alone=t.c.attempts_alone + case((t.c.alone, 1), else_=0),
-            worker=worker,
-            lease_until=now_s() + lease_s,
-            started_at=now_s(),
-        )
-        .returning(t)
-    )
-    rows = connection.execute(statement).all()
     told = [(row.id, {"worker": worker, "epoch": row.epoch}) for row in rows]
     record_all(connection, Status.RUNNING, told)
-    return sorted((adaptation_of(row) for row in rows), key=lambda one: one.queued_at)
+    claimed = (adaptation_of(row) for row in rows)
+    return sorted(claimed, key=lambda adaptation: adaptation.queued_at)
 
 
 def next_waiting(connection: Connection, *, older_than_s: float = 0) -> str | None:
     """The id of the oldest queued row, if it has waited that long."""
-    waited = t.c.queued_at <= now_s() - older_than_s
-    query = select(t.c.id).where(t.c.status == Status.QUEUED, waited).order_by(t.c.queued_at)
-    return connection.execute(query.limit(1)).scalar_one_or_none()
+    return claims.next_waiting(connection, t, older_than_s=older_than_s)
 
 
-def extend_leases(connection: Connection, held: Sequence[Adaptation], *, lease_s: float) -> int:
+def extend_leases(connection: Connection, held: Sequence[claims.Held], *, lease_s: float) -> int:
     """Renews the leases of rows still held under their epochs; how many those were."""
-    statement = update(t).where(or_(*(_held(one) for one in held)))
-    return connection.execute(statement.values(lease_until=now_s() + lease_s)).rowcount
+    return claims.extend_leases(connection, t, held, lease_s=lease_s)
 
 
 def succeed(connection: Connection, ended: Sequence[tuple[Adaptation, Outcome]]) -> set[str]:
     """*running* → *succeeded* under each claim's epoch; the ids of those whose claim still held."""
-    kept = _still_held(connection, [one for one, _ in ended])
+    kept = claims.still_held(connection, t, [adaptation for adaptation, _ in ended])
+    held = [(adaptation, outcome) for adaptation, outcome in ended if adaptation.id in kept]
     rows = [
         {
-            "of": one.id,
+            "of": adaptation.id,
             "phi": outcome.phi_digest,
             "measured": outcome.metrics,
             "predicted": outcome.predictions,
             "took": outcome.timing,
         }
-        for one, outcome in ended
-        if one.id in kept
+        for adaptation, outcome in held
     ]
     if rows:
         connection.execute(SUCCEED, rows)
-    told = [(one.id, {"epoch": one.epoch}) for one, _ in ended if one.id in kept]
+    told = [(adaptation.id, {"epoch": adaptation.epoch}) for adaptation, _ in held]
     record_all(connection, Status.SUCCEEDED, told)
     return kept
 
@@ -147,7 +133,7 @@ def fail(connection: Connection, held: Adaptation, *, code: str, detail: str) ->
     expires = now_s() + t.c.ttl_seconds if held.ttl_seconds is not None else None
     statement = (
         update(t)
-        .where(_held(held))
+        .where(claims.is_held(t, held))
         .values(
             status=advance(Status.RUNNING, Status.FAILED),
             finished_at=now_s(),
@@ -168,15 +154,14 @@ def recover_lost(connection: Connection) -> list[str]:
 
     Gives the ids that were changed.
     """
-    lapsed = and_(t.c.status == Status.RUNNING, t.c.lease_until < now_s())
-    query = select(t).where(lapsed).with_for_update(skip_locked=True)
-    rows = [adaptation_of(row) for row in connection.execute(query)]
-    for row in rows:
-        if row.attempts_alone >= ATTEMPTS_ALONE:
-            detail = f"its worker was lost {row.attempts} times, {ATTEMPTS_ALONE} of them alone"
-            fail(connection, row, code="worker-lost", detail=detail)
-        else:
-            _requeue(connection, row)
+    rows = [adaptation_of(row) for row in claims.lapsed(connection, t)]
+    spent = [row for row in rows if row.attempts_alone >= claims.ATTEMPTS_ALONE]
+    for row in spent:
+        alone = f"{claims.ATTEMPTS_ALONE} of them alone"
+        detail = f"its worker was lost {row.attempts} times, {alone}"
+        fail(connection, row, code="worker-lost", detail=detail)
+    lost = [row for row in rows if row.attempts_alone < claims.ATTEMPTS_ALONE]
+    _tell_queued(connection, lost, claims.requeue(connection, t, lost), reason="worker-lost")
     return [row.id for row in rows]
 
 
@@ -193,90 +178,41 @@ def expire_due(connection: Connection) -> list[str]:
 
 
 def give_back(
-    connection: Connection, held: Sequence[Adaptation], *, pause_s: float, reason: str
+    connection: Connection, held: Sequence[claims.Held], *, pause_s: float, reason: str
 ) -> None:
     """*running* → *queued* for rows that their holder cannot work on now; no attempt is counted.
 
-    Nobody claims them before the pause is over, or workers would spin on them.
+    Nobody claims them before the pause is over.
     """
-    for one in held:
-        statement = (
-            update(t)
-            .where(_held(one))
-            .values(
-                status=advance(Status.RUNNING, Status.QUEUED),
-                attempts=t.c.attempts - 1,
-                attempts_alone=t.c.attempts_alone - case((t.c.alone, 1), else_=0),
-                lease_until=None,
-                queued_at=now_s() + pause_s,
-            )
-        )
-        if connection.execute(statement).rowcount == 1:
-            record(connection, one.id, Status.QUEUED, reason=reason, epoch=one.epoch)
+    kept = claims.give_back(connection, t, held, pause_s=pause_s)
+    _tell_queued(connection, held, kept, reason=reason)
 
 
-def lose(connection: Connection, one: Adaptation) -> None:
+def lose(connection: Connection, adaptation: Adaptation) -> None:
     """*succeeded* → *failed* for a row whose parameters are gone and cannot be derived again."""
     detail = "its parameters and what they were derived from failed their checks; adapt again"
-    same = and_(t.c.id == one.id, t.c.status == Status.SUCCEEDED)
+    same = and_(t.c.id == adaptation.id, t.c.status == Status.SUCCEEDED)
     values = {"error": {"code": "damaged", "detail": detail}, "phi_digest": None}
     status = advance(Status.SUCCEEDED, Status.FAILED)
     if connection.execute(update(t).where(same).values(status=status, **values)).rowcount == 1:
-        record(connection, one.id, status, code="damaged")
+        record(connection, adaptation.id, status, code="damaged")
 
 
-def replace_phi(connection: Connection, one: Adaptation, phi_digest: str) -> None:
+def replace_phi(connection: Connection, adaptation: Adaptation, phi_digest: str) -> None:
     """Points a succeeded row at parameters that were derived again."""
-    same = and_(t.c.id == one.id, t.c.status == Status.SUCCEEDED)
+    same = and_(t.c.id == adaptation.id, t.c.status == Status.SUCCEEDED)
     if connection.execute(update(t).where(same).values(phi_digest=phi_digest)).rowcount == 1:
-        record(connection, one.id, "derived-again", phi=phi_digest)
+        record(connection, adaptation.id, "derived-again", phi=phi_digest)
 
 
-def _first_waiting(connection: Connection, hint: str | None) -> Any:
-    """The hinted row if it still waits, else the oldest; two look-ups, each by an index."""
-    columns = (t.c.id, t.c.batch_key, t.c.alone)
-    work = (t.c.support_examples, t.c.example_weight, t.c.steps, t.c.assess)
-    waiting = select(*columns, *work).where(t.c.status == Status.QUEUED, t.c.queued_at <= now_s())
-    hinted = waiting.where(t.c.id == hint)
-    oldest = waiting.order_by(t.c.queued_at).limit(1)
-    return connection.execute(hinted).first() or connection.execute(oldest).first()
+def _tell_queued(
+    connection: Connection, held: Sequence[claims.Held], kept: set[str], *, reason: str
+) -> None:
+    told = [(row.id, {"reason": reason, "epoch": row.epoch}) for row in held if row.id in kept]
+    record_all(connection, Status.QUEUED, told)
 
 
-def _its_like(first: Any, limit: int) -> CTE:
-    """The ids of a waiting row and of what fits one batch with it, locked; others' are skipped.
-
-    Materialised, or PostgreSQL may evaluate the limit more than once.
-    """
-    like = t.c.id == first.id if first.alone else t.c.batch_key == first.batch_key
-    ready = and_(t.c.status == Status.QUEUED, t.c.queued_at <= now_s(), like)
-    ready = ready if first.alone else and_(ready, t.c.alone.is_(False))
-    picked = select(t.c.id).where(ready).order_by(t.c.queued_at).limit(limit)
-    locked = picked.with_for_update(skip_locked=True).cte("picked")
-    return locked.prefix_with("MATERIALIZED", dialect="postgresql")
-
-
-def _held(one: Adaptation) -> ColumnElement[bool]:
-    return and_(t.c.id == one.id, t.c.epoch == one.epoch, t.c.status == Status.RUNNING)
-
-
-def _still_held(connection: Connection, held: Sequence[Adaptation]) -> set[str]:
-    """The ids of the rows that run under their claims' epochs, locked for this transaction."""
-    epochs = {one.id: one.epoch for one in held}
-    running = select(t.c.id, t.c.epoch).where(t.c.id.in_(epochs), t.c.status == Status.RUNNING)
-    rows = connection.execute(running.with_for_update())
-    return {row.id for row in rows if row.epoch == epochs[row.id]}
-
-
-def _requeue(connection: Connection, lost: Adaptation) -> None:
-    statement = (
-        update(t)
-        .where(_held(lost))
-        .values(
-            status=advance(Status.RUNNING, Status.QUEUED),
-            alone=True,
-            lease_until=None,
-            queued_at=now_s(),
-        )
-    )
-    if connection.execute(statement).rowcount == 1:
-        record(connection, lost.id, Status.QUEUED, reason="worker-lost", epoch=lost.epoch)
+def _work_of(row: Row[Any]) -> int:
+    """What one row adds to the work of its batch."""
+    weight: int = row.example_weight
+    return weight * example_steps(examples=row.support_examples, steps=row.steps, assess=row.assess)

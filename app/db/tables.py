@@ -2,6 +2,8 @@
 tenant.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     Boolean,
@@ -24,6 +26,26 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+def claim_columns() -> tuple[Column[Any], ...]:
+    """The columns of every table whose rows are claimed (``claims``); index status with queued_at.
+
+    epoch: of the claim that holds or held the row last; attempts_alone: of those, by itself.
+    """
+    return (
+        Column("id", String(40), primary_key=True),
+        Column("status", String(16), nullable=False),
+        Column("epoch", Integer, nullable=False),
+        Column("attempts", Integer, nullable=False),
+        Column("attempts_alone", Integer, nullable=False),
+        Column("alone", Boolean, nullable=False),
+        Column("worker", String(200)),
+        Column("lease_until", Double),
+        Column("queued_at", Double, nullable=False),
+        Column("started_at", Double),
+    )
+
 
 tenants = Table(
     "tenants",
@@ -61,9 +83,8 @@ checkpoints = Table(
 adaptations = Table(
     "adaptations",
     metadata,
-    Column("id", String(40), primary_key=True),
+    *claim_columns(),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
-    Column("status", String(16), nullable=False),
     Column("task", String(32), nullable=False),
     Column("checkpoint_tenant_id", ForeignKey("tenants.id"), nullable=False),
     Column("checkpoint_name", String(64), nullable=False),
@@ -82,20 +103,12 @@ adaptations = Table(
     Column("name", String(200)),
     Column("metadata", JSON, nullable=False),
     Column("ttl_seconds", Integer),
-    Column("epoch", Integer, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("attempts_alone", Integer, nullable=False),
-    Column("alone", Boolean, nullable=False),
-    Column("worker", String(200)),
-    Column("lease_until", Double),
     Column("phi_digest", String(64)),
     Column("metrics", JSON),
     Column("predictions", JSON),
     Column("error", JSON),
     Column("timing", JSON),
     Column("created_at", Double, nullable=False),
-    Column("queued_at", Double, nullable=False),
-    Column("started_at", Double),
     Column("finished_at", Double),
     Column("expires_at", Double),
     Index(None, "status", "queued_at"),
