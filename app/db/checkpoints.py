@@ -9,7 +9,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from app.db.connections import now_s
 from app.db.tables import checkpoints as t
-from app.db.tenants import ensure_tenant
+from app.db.tenants import ensure_tenant, lock_tenant
 from app.values.checkpoint import CheckpointRef, CheckpointRow
 from app.values.description import Description, read_description
 from app.values.tenants import SHARED
@@ -44,6 +44,7 @@ def add_version(
 ) -> CheckpointRow:
     """The version that this digest already has under its name, or the next one."""
     ensure_tenant(connection, tenant_id)
+    lock_tenant(connection, tenant_id)  # or two at once would take the same number
     name = description["name"]
     mine = (t.c.tenant_id == tenant_id, t.c.name == name)
     found = connection.execute(select(t).where(*mine, t.c.digest == digest)).one_or_none()

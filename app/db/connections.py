@@ -12,7 +12,8 @@ from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection, Double, Engine, create_engine, event
+from sqlalchemy import Connection, Double, Engine, Insert, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -47,6 +48,13 @@ def _now_postgresql(element: Any, compiler: Any, **_: Any) -> str:
 @compiles(now_s, "sqlite")
 def _now_sqlite(element: Any, compiler: Any, **_: Any) -> str:
     return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+def insert_missing(connection: Connection, t: Table) -> Insert:
+    """An insert that does nothing where the row is there, also where another one adds it now."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(t).on_conflict_do_nothing()
+    return sqlite.insert(t).on_conflict_do_nothing()
 
 
 def open_engine(database_url: str) -> Engine:

@@ -7,10 +7,11 @@ import hashlib
 import math
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Engine, false, func, insert, or_, select, update
 
-from app.db.connections import now_s, reading, writing
+from app.db.connections import insert_missing, now_s, reading, writing
 from app.db.tables import api_keys as t
 from app.db.tenants import ensure_tenant
 from app.values.adaptation import new_id
@@ -40,7 +41,9 @@ def create_key(
 ) -> str:
     """A new key's secret; it is nowhere to be had again."""
     secret = PREFIX + secrets.token_urlsafe(32)
-    _insert(connection, secret, tenant_id=tenant_id, name=name, lifetime_s=lifetime_s)
+    ensure_tenant(connection, tenant_id)
+    values = _values(secret, tenant_id=tenant_id, name=name, lifetime_s=lifetime_s)
+    connection.execute(insert(t).values(values))
     return secret
 
 
@@ -54,10 +57,10 @@ def ensure_bootstrap_key(engine: Engine, secret: str) -> None:
             f"FEWSTEP_BOOTSTRAP_KEY: expected {PREFIX} and at least {LEAST_CHARACTERS - 3} random "
             "characters, for example from: echo fs_$(openssl rand -hex 32)"
         )
+    values = _values(secret, tenant_id=DEFAULT, name="bootstrap", lifetime_s=None)
     with writing(engine) as connection:
-        known = select(t.c.id).where(t.c.secret_sha256 == hash_of(secret))
-        if connection.execute(known).first() is None:
-            _insert(connection, secret, tenant_id=DEFAULT, name="bootstrap", lifetime_s=None)
+        ensure_tenant(connection, DEFAULT)
+        connection.execute(insert_missing(connection, t).values(values))
 
 
 def any_key(engine: Engine) -> bool:
@@ -98,20 +101,15 @@ def revoke_key(connection: Connection, key_id: str) -> bool:
     return connection.execute(update(t).where(*live).values(revoked_at=now_s())).rowcount == 1
 
 
-def _insert(
-    connection: Connection, secret: str, *, tenant_id: str, name: str, lifetime_s: float | None
-) -> None:
-    ensure_tenant(connection, tenant_id)
-    connection.execute(
-        insert(t).values(
-            id=new_id("key"),
-            tenant_id=tenant_id,
-            name=name,
-            secret_sha256=hash_of(secret),
-            created_at=now_s(),
-            expires_at=None if lifetime_s is None else now_s() + lifetime_s,
-        )
-    )
+def _values(secret: str, *, tenant_id: str, name: str, lifetime_s: float | None) -> dict[str, Any]:
+    return {
+        "id": new_id("key"),
+        "tenant_id": tenant_id,
+        "name": name,
+        "secret_sha256": hash_of(secret),
+        "created_at": now_s(),
+        "expires_at": None if lifetime_s is None else now_s() + lifetime_s,
+    }
 
 
 def hash_of(secret: str) -> str:

@@ -1,8 +1,8 @@
 """The rows of workers: who lives, by the database's clock."""
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, select, update
 
-from app.db.connections import now_s
+from app.db.connections import insert_missing, now_s
 from app.db.tables import workers as t
 
 FRESH_S = 10
@@ -14,7 +14,8 @@ def announce(connection: Connection, worker_id: str, *, host: str, device: str) 
     seen = update(t).where(t.c.id == worker_id).values(seen_at=now_s())
     if connection.execute(seen).rowcount == 0:
         values = {"id": worker_id, "host": host, "device": device}
-        connection.execute(insert(t).values(**values, started_at=now_s(), seen_at=now_s()))
+        new = insert_missing(connection, t).values(**values, started_at=now_s(), seen_at=now_s())
+        connection.execute(new)
         connection.execute(delete(t).where(t.c.seen_at < now_s() - FORGOTTEN_S))
 
 
