@@ -15,7 +15,7 @@ from app.db.tenants import ensure_tenant
 from app.errors import ServiceError, refusal
 from app.store import BlobStore
 from app.values.checkpoint import CheckpointRow
-from app.values.tenants import DEFAULT, SHARED
+from app.values.tenants import DEFAULT, SHARED, refuse_reserved
 
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 REFERENCE = re.compile(rf"({NAME})(?::([1-9][0-9]{{0,17}})|@({NAME}))?")
@@ -83,7 +83,7 @@ def install_shipped(engine: Engine, store: BlobStore) -> None:
     """Puts the shipped checkpoints into the store and their rows into the database, once each."""
     with writing(engine) as connection:
         ensure_tenant(connection, DEFAULT)
-    install(engine, store, SHARED, (path.read_bytes() for path in shipped_files()))
+    _install(engine, store, SHARED, (path.read_bytes() for path in shipped_files()))
 
 
 def install(
@@ -92,8 +92,15 @@ def install(
     """Makes checkpoint files versions of their names: blob before row.
 
     Raises models.files.checkpoint.InvalidCheckpoint where a file is none, ValueError where its name
-    is none.
+    is none or the tenant is reserved.
     """
+    refuse_reserved(tenant_id)
+    return _install(engine, store, tenant_id, files)
+
+
+def _install(
+    engine: Engine, store: BlobStore, tenant_id: str, files: Iterable[bytes]
+) -> list[CheckpointRow]:
     from models.files.checkpoint import describe_checkpoint, load_checkpoint
 
     installed = []

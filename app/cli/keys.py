@@ -37,7 +37,7 @@ def create(
             f"expected up to {NAME_CHARACTERS} characters", param_hint="--name"
         )
     lifetime_s = None if days is None else days * 86_400.0
-    with _database() as engine, writing(engine) as connection:
+    with _database() as engine, in_one_line(ValueError), writing(engine) as connection:
         secret = create_key(connection, tenant_id=tenant, name=name, lifetime_s=lifetime_s)
     _tell_services()
     typer.echo("Keep it now, it is not shown again:", err=True)

@@ -17,7 +17,7 @@ from app.db.tenants import ensure_tenant
 from app.values.adaptation import new_id
 from app.values.caller import Caller
 from app.values.lasting import Lasting
-from app.values.tenants import DEFAULT
+from app.values.tenants import DEFAULT, refuse_reserved
 
 PREFIX, LEAST_CHARACTERS = "fs_", 32
 NAME_CHARACTERS = 200
@@ -39,7 +39,8 @@ class KeyRow:
 def create_key(
     connection: Connection, *, tenant_id: str, name: str, lifetime_s: float | None = None
 ) -> str:
-    """A new key's secret; it is nowhere to be had again."""
+    """A new key's secret; it is nowhere to be had again. Raises ValueError: a reserved tenant."""
+    refuse_reserved(tenant_id)
     secret = PREFIX + secrets.token_urlsafe(32)
     ensure_tenant(connection, tenant_id)
     values = _values(secret, tenant_id=tenant_id, name=name, lifetime_s=lifetime_s)

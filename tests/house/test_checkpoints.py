@@ -82,3 +82,14 @@ def test_a_name_that_no_request_could_name_is_refused(tmp_path: Path) -> None:
 
     assert code == 2
     assert "'My Model'" in said
+
+
+def test_nothing_is_added_to_the_shipped_checkpoints(tmp_path: Path) -> None:
+    code, said = command_line(
+        tmp_path, "add", str(renamed(tmp_path, "curve")), "--tenant", "shared"
+    )
+
+    assert code == 2
+    assert said.startswith("fewstep: the tenant 'shared' is reserved")
+    assert len(said.splitlines()) == 1
+    assert command_line(tmp_path, "list", "--tenant", "shared") == (0, "")

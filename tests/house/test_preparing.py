@@ -68,6 +68,17 @@ def test_a_tenant_that_no_blob_could_lie_under_is_refused(tmp_path: Path) -> Non
     assert "a-z, 0-9 and _" in said
 
 
+def test_a_key_of_a_reserved_tenant_is_refused_in_one_line(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+
+    code, said = command_line(url, tmp_path, "keys", "create", "--tenant", "shared")
+
+    assert code == 2
+    assert said.startswith("fewstep: the tenant 'shared' is reserved")
+    assert len(said.splitlines()) == 1
+    assert command_line(url, tmp_path, "keys", "list") == (0, "")
+
+
 def test_a_database_that_does_not_answer_is_said_in_one_line(tmp_path: Path) -> None:
     url = "postgresql://postgres@127.0.0.1:1/nobody"
 

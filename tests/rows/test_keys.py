@@ -108,3 +108,10 @@ def test_a_bootstrap_key_that_can_be_guessed_is_refused(engine: Engine, weak: st
 
     assert weak == "" or weak not in str(refusal.value)
     assert everything(engine, "api_keys") == []
+
+
+def test_nobody_gets_a_key_of_the_owner_of_the_shipped_checkpoints(engine: Engine) -> None:
+    with pytest.raises(ValueError, match="'shared' is reserved"):
+        create(engine, "shared")
+
+    assert everything(engine, "api_keys") == []
