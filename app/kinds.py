@@ -67,8 +67,8 @@ class Kind(ABC):
     def usual_size(self, max_way: int, outputs: int) -> tuple[int, int]:
         """How many examples and outputs a support set has where nothing more is known."""
 
-    def most_classes(self, about: Description) -> int | None:
-        """The most classes that a checkpoint can carry; None where there are no classes."""
+    def most_classes(self, max_way: int) -> int | None:
+        """The most classes of a checkpoint that says so many; None where there are no classes."""
         return None
 
     def read_support(self, given: Given, about: Description, limits: ImageLimits) -> SupportSet:
@@ -130,8 +130,8 @@ class Classification(Kind):
     def usual_size(self, max_way: int, outputs: int) -> tuple[int, int]:
         return max_way, max_way
 
-    def most_classes(self, about: Description) -> int | None:
-        return about.max_way
+    def most_classes(self, max_way: int) -> int | None:
+        return max_way
 
     def join(self, old: SupportSet, new: SupportSet) -> SupportSet:
         """The old classes keep their numbers, new ones follow."""

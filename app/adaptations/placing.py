@@ -191,7 +191,7 @@ def _support(
     support = kind.read_support(order.support, about, image_limits(backends.settings))
     if base is not None:
         support = kind.join(_stored_support(backends, base), support)
-    check_classes(support.classes, kind.most_classes(about))
+    check_classes(support.classes, kind.most_classes(about.max_way))
     return support
 
 

@@ -13,7 +13,6 @@ from app.kinds import find_kind
 from app.settings import Settings
 from app.values.adaptation import Adaptation
 from app.values.checkpoint import CheckpointRef, CheckpointRow
-from app.values.tenants import SHARED
 
 
 def show_adaptation(one: Adaptation) -> schemas.Adaptation:
@@ -58,7 +57,7 @@ def show_checkpoint(row: CheckpointRow) -> schemas.CheckpointResource:
         digest=f"sha256:{row.ref.digest}",
         task=about.task,
         input=taken,
-        max_way=find_kind(about.task).most_classes(about),
+        max_way=find_kind(about.task).most_classes(about.max_way),
         architecture={"network": about.network, "head": asdict(about.head)},
         recipe=asdict(about.inner_loop),
         parameters=row.parameters,
@@ -75,9 +74,7 @@ def show_prediction(answer: dict[str, Any]) -> dict[str, Any]:
     return answer | {"checkpoint": show_reference(ref).model_dump()} if ref else answer
 
 
-def show_limits(
-    settings: Settings, rows: list[CheckpointRow], devices: list[str]
-) -> schemas.Limits:
+def show_limits(settings: Settings, ways: dict[str, int], devices: list[str]) -> schemas.Limits:
     """What this service accepts."""
 
     return schemas.Limits(
@@ -95,19 +92,9 @@ def show_limits(
         image_area_px=settings.max_image_area_px,
         image_types=sorted(DECODERS),
         parameter_formats=list(FORMATS),
-        ways=_ways(rows),
+        ways=ways,
         devices=sorted(set(devices)),
     )
-
-
-def _ways(rows: list[CheckpointRow]) -> dict[str, int]:
-    """max_way of what each name stands for: own before shared, newest before old."""
-    by_rank = sorted(rows, key=lambda row: (row.ref.tenant_id != SHARED, row.ref.version))
-    ways = {
-        row.ref.name: find_kind(row.description.task).most_classes(row.description)
-        for row in by_rank
-    }
-    return {name: most for name, most in ways.items() if most is not None}
 
 
 def _time(seconds: float | None) -> datetime | None:

@@ -1,31 +1,58 @@
 """``/checkpoints``: what there is to adapt."""
 
+from functools import partial
+from typing import Annotated
+
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
+from pydantic import Field, TypeAdapter
 
 from app.api.access import AnyCaller
 from app.api.answers import json_answer, problems
+from app.api.paging import NAMES, PARAMETERS, read_cursor, read_limit, write_cursor
 from app.api.presenting import show_checkpoint
 from app.api.queries import read_query
 from app.api.schemas import CheckpointPage, CheckpointResource
 from app.api.service import Here
-from app.checkpoints.registry import REFERENCE, find_checkpoint, list_checkpoints, parse_reference
+from app.checkpoints.registry import (
+    LAST_VERSION,
+    NAME,
+    REFERENCE,
+    find_checkpoint,
+    list_checkpoints,
+    parse_reference,
+)
 from app.errors import ServiceError
 
 router = APIRouter(tags=["checkpoints"])
+# Name, number, whether it is a shared one.
+PLACE = TypeAdapter(
+    tuple[
+        Annotated[str, Field(pattern=rf"^{NAME}$")],
+        Annotated[int, Field(ge=1, le=LAST_VERSION)],
+        bool,
+    ]
+)
 
 
 @router.get(
     "/checkpoints",
     response_model=CheckpointPage,
-    responses=problems("validation"),
+    responses=problems("validation", "invalid-cursor"),
+    openapi_extra={"parameters": PARAMETERS},
 )
 async def read_checkpoints(request: Request, caller: AnyCaller, here: Here) -> Response:
-    """Every version of every checkpoint that this key can use."""
-    read_query(request)
-    rows = await run_sync(list_checkpoints, here.backends.engine, caller.tenant_id)
-    data = [show_checkpoint(row) for row in rows]
-    return json_answer(CheckpointPage(data=data, has_more=False, next=None))
+    """The checkpoints that this key can use, each with every version."""
+    query = read_query(request, allowed=NAMES)
+    limit, after = read_limit(query), read_cursor(query, PLACE)
+    listed = partial(
+        list_checkpoints, here.backends.engine, caller.tenant_id, after=after, limit=limit
+    )
+    part = await run_sync(listed)
+    data = [show_checkpoint(row) for row in part.rows]
+    following = None if part.end is None else write_cursor(part.end)
+    page = CheckpointPage(data=data, has_more=following is not None, next=following)
+    return json_answer(page)
 
 
 @router.get(

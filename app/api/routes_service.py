@@ -13,7 +13,7 @@ from app.api.queries import read_query
 from app.api.schemas import Limits
 from app.api.service import Here
 from app.backends import Backends, devices, missing_part
-from app.checkpoints.registry import list_checkpoints
+from app.checkpoints.registry import ways_by_name
 from app.errors import PROBLEMS, ServiceError
 
 router = APIRouter(tags=["service"])
@@ -74,5 +74,5 @@ async def root() -> Response:
 
 
 def _limits(backends: Backends, tenant: str) -> Limits:
-    rows = list_checkpoints(backends.engine, tenant)
-    return show_limits(backends.settings, rows, devices(backends))
+    ways = ways_by_name(backends.engine, tenant)
+    return show_limits(backends.settings, ways, devices(backends))

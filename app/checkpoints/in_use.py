@@ -1,7 +1,7 @@
 """Which checkpoints are likely to be asked for next: what a process loads before it is ready."""
 
 from app.backends import Backends
-from app.db.checkpoints import list_versions
+from app.db.checkpoints import list_newest
 from app.db.connections import reading
 from app.db.lookups import recent_kinds
 from app.values.checkpoint import CheckpointRef
@@ -12,6 +12,5 @@ def checkpoints_in_use(backends: Backends) -> list[CheckpointRef]:
     """Those of recent adaptations, newest first, then the shipped ones."""
     with reading(backends.engine) as connection:
         recent = [kind.checkpoint for kind in recent_kinds(connection)]
-        shipped = list_versions(connection, SHARED)
-    newest = {row.ref.name: row.ref for row in reversed(shipped)}
-    return list(dict.fromkeys([*recent, *newest.values()]))
+        shipped = list_newest(connection, SHARED)
+    return list(dict.fromkeys([*recent, *shipped]))

@@ -3,16 +3,25 @@ find them.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Engine
 
-from app.db.checkpoints import add_version, find_version, list_versions
+from app.db.checkpoints import (
+    LISTED,
+    Part,
+    Place,
+    add_version,
+    find_version,
+    list_versions,
+    list_widths,
+)
 from app.db.connections import reading, writing
 from app.db.tenants import ensure_tenant
 from app.errors import ServiceError, refusal
+from app.kinds import find_kind
 from app.store import BlobStore
 from app.values.checkpoint import CheckpointRow
 from app.values.tenants import DEFAULT, SHARED, refuse_reserved
@@ -61,10 +70,29 @@ def find_checkpoint(engine: Engine, tenant_id: str, reference: Reference) -> Che
     return found
 
 
-def list_checkpoints(engine: Engine, tenant_id: str) -> list[CheckpointRow]:
-    """Every version that a tenant can use."""
+def list_checkpoints(
+    engine: Engine, tenant_id: str, *, after: Place | None = None, limit: int = LISTED
+) -> Part:
+    """So many of the versions that a tenant can use, from the beginning or after a place."""
     with reading(engine) as connection:
-        return list_versions(connection, tenant_id)
+        return list_versions(connection, tenant_id, after=after, limit=limit)
+
+
+def every_checkpoint(engine: Engine, tenant_id: str) -> Iterator[CheckpointRow]:
+    """Every version that a tenant can use, read in parts."""
+    part = list_checkpoints(engine, tenant_id)
+    yield from part.rows
+    while part.end is not None:
+        part = list_checkpoints(engine, tenant_id, after=part.end)
+        yield from part.rows
+
+
+def ways_by_name(engine: Engine, tenant_id: str) -> dict[str, int]:
+    """The most classes by name of a classifier, of the first thousand names."""
+    with reading(engine) as connection:
+        widths = list_widths(connection, tenant_id)
+    ways = {width.name: find_kind(width.task).most_classes(width.max_way) for width in widths}
+    return {name: most for name, most in ways.items() if most is not None}
 
 
 def committed_folder() -> Path:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Engine
 
-from app.checkpoints.registry import install, list_checkpoints
+from app.checkpoints.registry import every_checkpoint, install
 from app.cli.errors import in_one_line
 from app.cli.learning.importing import import_checkpoint
 from app.cli.tenants import Tenant
@@ -41,9 +41,9 @@ def add(
 def show(tenant: Tenant = DEFAULT) -> None:
     """Lists every version that a tenant can use, the shipped ones among them."""
     with _service() as (engine, _):
-        rows = list_checkpoints(engine, tenant)
-    for row in rows:
-        typer.echo(_line(row))
+        lines = [_line(row) for row in every_checkpoint(engine, tenant)]
+    for line in lines:
+        typer.echo(line)
 
 
 @contextmanager

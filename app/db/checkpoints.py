@@ -1,10 +1,22 @@
 """The rows of checkpoints: immutable versions under a name, by digest."""
 
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
 from cachetools import LRUCache
-from sqlalchemy import Connection, Row, bindparam, func, insert, or_, select
+from sqlalchemy import (
+    Connection,
+    FromClause,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+)
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.db.connections import now_s
@@ -15,6 +27,12 @@ from app.values.description import Description, read_description
 from app.values.tenants import SHARED
 
 DESCRIPTIONS_KEPT: Final = 64
+LISTED: Final = 100  # versions in a part of the list
+NAMES_LISTED: Final = 1000
+
+Place = tuple[str, int, bool]  # of a version in the list: name, number, whether it is a shared one
+KEY: Final = (t.c.tenant_id, t.c.name, t.c.version)
+ORDER: Final = (t.c.name, t.c.version.desc(), t.c.tenant_id == SHARED)
 
 
 def _visible(tenant_id: Any) -> ColumnElement[bool]:
@@ -32,6 +50,23 @@ FIND_PINNED: Final = FIND.where(t.c.version == bindparam("of_version"))
 
 _described: LRUCache[str, Description] = LRUCache(DESCRIPTIONS_KEPT)
 _lock = Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Consecutive versions of a list, and the place of the last one where more follow."""
+
+    rows: list[CheckpointRow]
+    end: Place | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Width:
+    """How many classes what a name stands for can carry; meant only for tasks with classes."""
+
+    name: str
+    task: str
+    max_way: int
 
 
 def add_version(
@@ -73,10 +108,64 @@ def find_version(
     return _row(row, _description(connection, row)) if row else None
 
 
-def list_versions(connection: Connection, tenant_id: str) -> list[CheckpointRow]:
-    """All versions that a tenant can use, by name, newest first."""
-    query = select(t).where(_visible(tenant_id)).order_by(t.c.name, t.c.version.desc())
-    return [_row(row, read_description(row.description)) for row in connection.execute(query)]
+def list_versions(
+    connection: Connection, tenant_id: str, *, after: Place | None = None, limit: int = LISTED
+) -> Part:
+    """The versions that a tenant can use, by name, newest first, its own before a shared one: so
+    many of them, from the beginning or from those after a place.
+    """
+    rest = _visible(tenant_id) if after is None else and_(_visible(tenant_id), _after(*after))
+    rank = func.row_number().over(order_by=ORDER).label("rank")
+    # Keys first, for a database that sorts whole rows would read every description. All in one
+    # statement, or what is added between two would be left out.
+    ahead = select(*KEY, rank).where(rest).order_by(*ORDER).limit(limit + 1).cte("ahead")
+    more = select(func.count() > limit).select_from(ahead).scalar_subquery().label("more")
+    listed = and_(_same_key(ahead), ahead.c.rank <= limit)
+    query = select(t, more).join(ahead, listed).order_by(ahead.c.rank)
+    found = connection.execute(query).all()
+    rows = [_row(row, read_description(row.description)) for row in found]
+    if not found or not found[-1].more:
+        return Part(rows=rows, end=None)
+    last = rows[-1].ref
+    return Part(rows=rows, end=(last.name, last.version, last.tenant_id == SHARED))
+
+
+def list_newest(
+    connection: Connection, tenant_id: str, *, limit: int = NAMES_LISTED
+) -> list[CheckpointRef]:
+    """What each name stands for, by name, without descriptions."""
+    query = _standing(tenant_id, *KEY, t.c.digest).limit(limit)
+    return [CheckpointRef(**row._mapping) for row in connection.execute(query)]
+
+
+def list_widths(
+    connection: Connection, tenant_id: str, *, limit: int = NAMES_LISTED
+) -> list[Width]:
+    """How wide what each name stands for is, by name; read inside the database."""
+    task = t.c.description["task"].as_string().label("task")
+    max_way = t.c.description["max_way"].as_integer().label("max_way")
+    query = _standing(tenant_id, t.c.name, task, max_way).limit(limit)
+    return [Width(**row._mapping) for row in connection.execute(query)]
+
+
+def _after(name: str, version: int, is_shared: bool) -> ColumnElement[bool]:
+    """The condition that a row stands after this place in ORDER."""
+    older = t.c.version < version
+    same = and_(t.c.version == version, t.c.tenant_id == SHARED)
+    return or_(t.c.name > name, and_(t.c.name == name, older if is_shared else or_(older, same)))
+
+
+def _standing(tenant_id: str, *columns: ColumnElement[Any]) -> Select[Any]:
+    """These columns of what each name stands for: own before shared, newest before old."""
+    own_and_newest = (t.c.tenant_id == SHARED, t.c.version.desc())
+    rank = func.row_number().over(partition_by=t.c.name, order_by=own_and_newest).label("rank")
+    ranked = select(*KEY, rank).where(_visible(tenant_id)).subquery()
+    first = and_(ranked.c.rank == 1, _same_key(ranked))
+    return select(*columns).select_from(t).join(ranked, first).order_by(t.c.name)
+
+
+def _same_key(keys: FromClause) -> ColumnElement[bool]:
+    return and_(*(column == keys.c[column.name] for column in KEY))
 
 
 def _description(connection: Connection, row: Row[Any]) -> Description:
