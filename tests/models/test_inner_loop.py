@@ -61,12 +61,14 @@ def test_what_progress_raises_ends_the_walk_between_two_steps() -> None:
             raise TimeoutError
 
     long = InnerLoop(steps=1000, step_size=0.01)
-    points = walk(learner, theta, x, y, long, outputs=1, progress=progress)
+    points = walk(learner, theta, labelled(x, y), long, outputs=1, progress=progress)
     losses = [next(points).losses.item() for _ in range(3)]
     with pytest.raises(TimeoutError):
         next(points)
 
-    short = adapt(learner, theta, x[0], y[0], InnerLoop(steps=2, step_size=0.01), outputs=1)
+    short = adapt(
+        learner, theta, labelled(x[0], y[0]), InnerLoop(steps=2, step_size=0.01), outputs=1
+    )
     assert losses == pytest.approx(short.losses.tolist())
 
 
