@@ -167,7 +167,7 @@ def _leaves(theta: Params) -> Params:
 
 
 def _pictures() -> Tensor:
-    spec = load_checkpoint(FILE.read_bytes()).input["preprocessing"]
+    spec = load_checkpoint(FILE.read_bytes()).preprocessing
     folders = sorted(folder for folder in DRAWINGS.iterdir() if folder.is_dir())
     characters = [
         [

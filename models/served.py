@@ -204,7 +204,7 @@ def serve_theta(checkpoint: Checkpoint) -> ServedModel | None:
 def stand_in(checkpoint: Checkpoint, *, outputs: int) -> ServedModel:
     """A model of the checkpoint's network that was never adapted, to try a forward with."""
     network = checkpoint.learner.network
-    features, statistics = shape_of_features(network, tuple(checkpoint.input["shape"]))
+    features, statistics = shape_of_features(network, checkpoint.input_shape)
     head = {WEIGHT: torch.zeros(outputs, features), BIAS: torch.zeros(outputs)}
     body = {name: checkpoint.meta.theta[name] for name, _ in network.named_parameters()}
     named = {f"{STATISTICS}{name}": tensor for name, tensor in statistics.items()}
@@ -218,8 +218,8 @@ def _of_tensors(checkpoint: Checkpoint, tensors: Params, outputs: int) -> Served
         network={"name": checkpoint.network, **checkpoint.network_config},
         head=learner.head.kind,
         normalisation=learner.normalisation,
-        input_shape=tuple(checkpoint.input["shape"]),
-        preprocessing=checkpoint.input["preprocessing"],
+        input_shape=checkpoint.input_shape,
+        preprocessing=checkpoint.preprocessing,
         outputs=outputs,
     )
     flat = torch.cat([tensor.detach().cpu().flatten() for tensor in tensors.values()]).numpy()

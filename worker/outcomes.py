@@ -89,7 +89,10 @@ def description_of(checkpoint: Checkpoint, one: Adaptation) -> dict[str, Any]:
         "network": {"name": checkpoint.network, **checkpoint.network_config},
         "head": {"kind": learner.head.kind},
         "normalisation": learner.normalisation,
-        "input": checkpoint.input,
+        "input": {
+            "shape": list(checkpoint.input_shape),
+            "preprocessing": checkpoint.preprocessing,
+        },
         "classes": list(one.classes) if one.classes is not None else None,
         "outputs": one.outputs,
         "steps": one.steps,

@@ -57,7 +57,7 @@ def _usual_shape(checkpoint: Checkpoint) -> tuple[int, int]:
 
 def _one_step(bench: Bench, checkpoint: Checkpoint, examples: int, outputs: int) -> None:
     kind = find_kind(checkpoint.learner.task)
-    x = np.zeros((examples, *checkpoint.input["shape"]), np.float32)
+    x = np.zeros((examples, *checkpoint.input_shape), np.float32)
     support = {INPUT: x, TARGET: kind.blank_targets(examples, outputs)}
     work = Work(support=support, step_size=0.0)
     adapt_rows(checkpoint, [work], outputs=outputs, steps=1, device=bench.device)

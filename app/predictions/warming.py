@@ -40,4 +40,4 @@ def _predict_once(backends: Backends, ref: CheckpointRef) -> None:
         log.warning("checkpoint not warmed name=%s: %s", ref.name, type(error).__name__)
         return
     model = stand_in(checkpoint, outputs=checkpoint.max_way or checkpoint.learner.head.outputs)
-    model.predict(np.zeros((1, *checkpoint.input["shape"]), np.float32))
+    model.predict(np.zeros((1, *checkpoint.input_shape), np.float32))

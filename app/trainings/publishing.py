@@ -89,12 +89,10 @@ def _checkpoint(run: Run, measured: "Evaluation", said: Sequence[str]) -> "Check
         meta=run.state.best,
         network=recipe.network,
         network_config=recipe.network_config,
-        input={
-            "shape": list(recipe.input_shape),
-            "preprocessing": run.distribution.preprocessing,
-        },
+        input_shape=recipe.input_shape,
+        preprocessing=run.distribution.preprocessing,
         max_way=recipe.max_way,
-        inner_loop=asdict(recipe.inner_loop),
+        inner_loop=recipe.inner_loop,
         provenance=_provenance(run, said),
         evaluation=[asdict(measured)],
     )

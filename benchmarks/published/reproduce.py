@@ -21,7 +21,7 @@ from benchmarks.published.results import Record, keep_records, load_records, num
 
 if TYPE_CHECKING:
     from models.episodes import TaskDistribution
-    from models.inner_loop import InnerLoop, Learner, TaskKind
+    from models.inner_loop import InnerLoop, Learner
     from models.measuring.reproductions import Measure, Row
     from models.outer_loop import MetaParams
 
@@ -39,7 +39,7 @@ class Subject:
     learner: "Learner"
     meta: "MetaParams"
     recipe: "InnerLoop"
-    task: "TaskKind"
+    task: str
     distribution: dict[str, Any]
     training: Record | None = None
     digest: str = ""

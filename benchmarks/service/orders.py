@@ -50,7 +50,7 @@ def picture_order(support: list[tuple[str, bytes]]) -> bytes:
 def picture_work(support: list[tuple[str, bytes]]) -> Work:
     """The same support as the engine takes it."""
     learned = checkpoint(PICTURES)
-    spec = learned.input["preprocessing"]
+    spec = learned.preprocessing
     x = [input_from_picture(Image.open(BytesIO(picture)), spec) for _, picture in support]
     size = learned.recipe.step_size
     return Work(support={"x": np.stack(x), "y": np.arange(len(support))}, step_size=float(size))

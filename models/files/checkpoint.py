@@ -7,7 +7,7 @@ rest. A reader refuses what it does not know; version 1 had neither a prior nor 
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from models.files.served_loop import ServedInnerLoop
 from models.heads import BIAS, WEIGHT, Head, initial_head
 from models.inner_loop import InnerLoop, Learner
 from models.kinds import find_kind
@@ -39,15 +40,7 @@ KEYS = {
 }
 PARTS = {
     "input": {"shape", "preprocessing"},
-    "inner_loop": {
-        "steps",
-        "step_size",
-        "learned",
-        "granularity",
-        "normalisation",
-        "adapts",
-        "prior_examples",
-    },
+    "inner_loop": {part.name for part in fields(ServedInnerLoop)},
 }
 SINCE_VERSION_2: dict[str, Any] = {"granularity": "layer", "adapts": "all", "prior_examples": 0.0}
 
@@ -60,8 +53,8 @@ class InvalidCheckpoint(ValueError):
 class Checkpoint:
     """A meta-trained θ with all that adapting and serving need.
 
-    network_config, input (shape, preprocessing) and inner_loop (as a recipe's, ``ServedInnerLoop``)
-    are plain JSON values; evaluation: the measured scores; digest: SHA-256 of the file, hex.
+    network_config, preprocessing (how a picture becomes an input, None for numbers), provenance and
+    evaluation (the measured scores) are plain JSON values; digest: SHA-256 of the file, hex.
     """
 
     name: str
@@ -69,9 +62,10 @@ class Checkpoint:
     meta: MetaParams
     network: str
     network_config: dict[str, Any]
-    input: dict[str, Any]
+    input_shape: tuple[int, ...]
+    preprocessing: dict[str, Any] | None
     max_way: int
-    inner_loop: dict[str, Any]
+    inner_loop: ServedInnerLoop
     provenance: dict[str, Any]
     evaluation: list[dict[str, Any]] = field(default_factory=list)
     digest: str = ""
@@ -80,11 +74,11 @@ class Checkpoint:
     def recipe(self) -> InnerLoop:
         """The default inner loop: first-order, as no gradient passes through it when serving."""
         return InnerLoop(
-            steps=self.inner_loop["steps"],
-            step_size=self.inner_loop["step_size"],
+            steps=self.inner_loop.steps,
+            step_size=self.inner_loop.step_size,
             step_sizes=self.meta.step_sizes,
             first_order=True,
-            adapts=self.inner_loop["adapts"],
+            adapts=self.inner_loop.adapts,
         )
 
 
@@ -98,9 +92,12 @@ def describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
         "task": checkpoint.learner.task,
         "network": {"name": checkpoint.network, **checkpoint.network_config},
         "head": {"kind": head.kind, "outputs": head.outputs, "scale": head.scale},
-        "input": checkpoint.input,
+        "input": {
+            "shape": list(checkpoint.input_shape),
+            "preprocessing": checkpoint.preprocessing,
+        },
         "max_way": checkpoint.max_way,
-        "inner_loop": checkpoint.inner_loop,
+        "inner_loop": asdict(checkpoint.inner_loop),
         "provenance": checkpoint.provenance,
         "evaluation": checkpoint.evaluation,
     }
@@ -150,9 +147,10 @@ def load_checkpoint(data: bytes) -> Checkpoint:
         tensors = load_tensors(data)
     except (SafetensorError, ValueError, KeyError) as error:
         raise InvalidCheckpoint("the tensors cannot be read") from error
-    learner = _learner(metadata, _under("prior.", tensors))
+    loop, shape = _inner_loop(metadata), tuple(metadata["input"]["shape"])
+    learner = _learner(metadata, loop, _under("prior.", tensors))
     meta = MetaParams(theta=_under("theta.", tensors), step_sizes=_under("step_size.", tensors))
-    _check(learner, meta, metadata, len(tensors))
+    _check(learner, meta, shape, loop, len(tensors))
     config = {key: value for key, value in metadata["network"].items() if key != "name"}
     return Checkpoint(
         name=metadata["name"],
@@ -160,32 +158,37 @@ def load_checkpoint(data: bytes) -> Checkpoint:
         meta=meta,
         network=metadata["network"]["name"],
         network_config=config,
-        input=metadata["input"],
+        input_shape=shape,
+        preprocessing=metadata["input"]["preprocessing"],
         max_way=metadata["max_way"],
-        inner_loop=metadata["inner_loop"],
+        inner_loop=loop,
         provenance=metadata["provenance"],
         evaluation=metadata["evaluation"],
         digest=hashlib.sha256(data).hexdigest(),
     )
 
 
-def _learner(metadata: dict[str, Any], statistics: Statistics) -> Learner:
-    network, loop = dict(metadata["network"]), metadata["inner_loop"]
+def _inner_loop(metadata: dict[str, Any]) -> ServedInnerLoop:
+    for part, keys in PARTS.items():
+        if set(metadata[part]) != keys:
+            raise InvalidCheckpoint(f"{part}: expected exactly {sorted(keys)}")
+    return ServedInnerLoop(**metadata["inner_loop"])
+
+
+def _learner(metadata: dict[str, Any], loop: ServedInnerLoop, statistics: Statistics) -> Learner:
+    network = dict(metadata["network"])
     try:
         built = build_network(network.pop("name"), network)
         head = Head(**metadata["head"])
         find_kind(metadata["task"])
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidCheckpoint(str(error)) from error
-    for part, keys in PARTS.items():
-        if set(metadata[part]) != keys:
-            raise InvalidCheckpoint(f"{part}: expected exactly {sorted(keys)}")
-    examples = loop["prior_examples"]
+    examples = loop.prior_examples
     return Learner(
         network=built.requires_grad_(False),
         head=head,
         task=metadata["task"],
-        normalisation=loop["normalisation"],
+        normalisation=loop.normalisation,
         prior=Prior(statistics=statistics, examples=examples) if examples else None,
     )
 
@@ -194,15 +197,17 @@ def _under(prefix: str, tensors: Params) -> Params:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 
-def _check(learner: Learner, meta: MetaParams, metadata: dict[str, Any], found: int) -> None:
-    expected = _expected(learner, tuple(metadata["input"]["shape"]), metadata["inner_loop"])
+def _check(
+    learner: Learner, meta: MetaParams, shape: tuple[int, ...], loop: ServedInnerLoop, found: int
+) -> None:
+    expected = _expected(learner, shape, loop)
     got = {f"theta.{name}": tensor for name, tensor in meta.theta.items()}
     if learner.prior:
         got |= {f"prior.{name}": tensor for name, tensor in learner.prior.statistics.items()}
     for name, like in expected.items():
         _check_like(name, like, got.get(name))
     theta = {name.removeprefix("theta.") for name in expected if name.startswith("theta.")}
-    _check_sizes(meta, {*theta, WEIGHT, BIAS}, metadata["inner_loop"])
+    _check_sizes(meta, {*theta, WEIGHT, BIAS}, loop)
     if found != len(expected) + len(meta.step_sizes):
         raise InvalidCheckpoint("there are tensors that the network does not have")
     if not all(bool(t.isfinite().all()) for t in (*got.values(), *meta.step_sizes.values())):
@@ -211,13 +216,13 @@ def _check(learner: Learner, meta: MetaParams, metadata: dict[str, Any], found: 
         raise InvalidCheckpoint("expected variances of at least 0")
 
 
-def _expected(learner: Learner, shape: tuple[int, ...], loop: dict[str, Any]) -> Params:
+def _expected(learner: Learner, shape: tuple[int, ...], loop: ServedInnerLoop) -> Params:
     """Tensors like those that a file of this network holds, by name."""
     features, statistics = shape_of_features(learner.network, shape)
     theta: Params = dict(learner.network.named_parameters())
     theta |= initial_head(learner.head, features, torch.Generator())
     expected = {f"theta.{name}": tensor for name, tensor in theta.items()}
-    if loop["prior_examples"]:
+    if loop.prior_examples:
         expected |= {f"prior.{name}": tensor for name, tensor in statistics.items()}
     return expected
 
@@ -228,11 +233,11 @@ def _check_like(name: str, like: Tensor, tensor: Tensor | None) -> None:
         raise InvalidCheckpoint(f"{name}: expected {like.dtype} {tuple(like.shape)}, got {got}")
 
 
-def _check_sizes(meta: MetaParams, names: set[str], loop: dict[str, Any]) -> None:
-    if set(meta.step_sizes) != (names if loop["learned"] else set()):
+def _check_sizes(meta: MetaParams, names: set[str], loop: ServedInnerLoop) -> None:
+    if set(meta.step_sizes) != (names if loop.learned else set()):
         raise InvalidCheckpoint("expected learned step sizes of all of φ, or of nothing")
     for name, sizes in meta.step_sizes.items():
-        element = loop["granularity"] == "element" and name in meta.theta
+        element = loop.granularity == "element" and name in meta.theta
         shape = meta.theta[name].shape if element else torch.Size()
         if sizes.dim() == 0 or not len(sizes) or sizes.shape[1:] != shape:
             raise InvalidCheckpoint(f"{name}: expected step sizes (steps, {tuple(shape)})")

@@ -9,18 +9,18 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from models.files.checkpoint import Checkpoint, dump_checkpoint, load_checkpoint
+from models.files.served_loop import ServedInnerLoop
 from models.heads import BIAS, WEIGHT, Head
 from models.importing.faults import CannotImport
 from models.inner_loop import Adapts, Learner
 from models.kinds import KINDS
-from models.meta_training.recipes import ServedInnerLoop
 from models.networks import build_network, shape_of_features
 from models.normalisation import Params
 from models.outer_loop import MetaParams
@@ -109,12 +109,10 @@ def make_checkpoint(
             meta=MetaParams(theta=dict(theta)),
             network=architecture.network,
             network_config=architecture.network_config,
-            input={
-                "shape": list(architecture.input_shape),
-                "preprocessing": architecture.preprocessing,
-            },
+            input_shape=architecture.input_shape,
+            preprocessing=architecture.preprocessing,
             max_way=architecture.max_way,
-            inner_loop=asdict(architecture.inner_loop),
+            inner_loop=architecture.inner_loop,
             provenance=provenance,
         )
     )

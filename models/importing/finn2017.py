@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.files.served_loop import ServedInnerLoop
 from models.heads import BIAS, WEIGHT, Head
 from models.importing.architecture import Architecture, make_checkpoint
 from models.importing.bundle import Bundle, Tensors, load_bundle
 from models.importing.faults import CannotImport
-from models.meta_training.recipes import ServedInnerLoop
 from models.normalisation import Params
 
 WAY, FILTERS, SIDE = 5, 32, 84

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import torch
 
 from models.episodes import EpisodeShape
+from models.files.served_loop import ServedInnerLoop
 from models.heads import Head
-from models.inner_loop import Adapts, Normalisation
 
 Algorithm = Literal["maml", "prototypes"]
 
@@ -57,25 +57,6 @@ def _drawn(bounds: int | tuple[int, int], generator: torch.Generator) -> int:
         return bounds
     least, most = bounds
     return int(torch.randint(least, most + 1, (), generator=generator))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServedInnerLoop:
-    """What the service does by default: gradient steps of one size (or learned ones) and the
-    norm.
-
-    granularity: one learned size for each layer and step, or for each element and all steps
-    (Meta-SGD). prior_examples: how many examples of the training distribution stand beside every
-    support set in its statistics (0: none).
-    """
-
-    steps: int
-    step_size: float
-    learned: bool = False
-    granularity: Literal["layer", "element"] = "layer"
-    normalisation: Normalisation = "support"
-    adapts: Adapts = "all"
-    prior_examples: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from app.values.description import Description
 from app.values.tenants import DEFAULT
 from models.episodes import Examples, Supply
 from models.files.checkpoint import Checkpoint, dump_checkpoint
+from models.files.served_loop import ServedInnerLoop
 from models.heads import Head
 from models.inner_loop import Learner
 from models.networks import build_network
@@ -102,17 +103,10 @@ def checkpoint(kind: str) -> Checkpoint:
         meta=MetaParams(theta=body | head),
         network="mlp",
         network_config=NETWORK,
-        input={"shape": [1], "preprocessing": None},
+        input_shape=(1,),
+        preprocessing=None,
         max_way=1,
-        inner_loop={
-            "steps": STEPS,
-            "step_size": STEP_SIZE,
-            "learned": False,
-            "granularity": "layer",
-            "normalisation": "support",
-            "adapts": "all",
-            "prior_examples": 0.0,
-        },
+        inner_loop=ServedInnerLoop(steps=STEPS, step_size=STEP_SIZE),
         provenance={},
     )
 

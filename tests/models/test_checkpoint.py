@@ -1,7 +1,6 @@
 """Checkpoint and adapted files: what comes back, and what is refused."""
 
 import json
-from dataclasses import asdict
 
 import pytest
 import torch
@@ -16,9 +15,9 @@ from models.files.checkpoint import (
     dump_checkpoint,
     load_checkpoint,
 )
+from models.files.served_loop import ServedInnerLoop
 from models.heads import Head
 from models.inner_loop import InnerLoop, Learner, adapt, predict
-from models.meta_training.recipes import ServedInnerLoop
 from models.networks import build_network
 from models.outer_loop import MetaParams
 from models.served import load_served, serve_theta
@@ -37,9 +36,10 @@ def small_checkpoint() -> Checkpoint:
         meta=MetaParams(theta=theta),
         network="conv4",
         network_config=CONFIG,
-        input={"shape": [1, 28, 28], "preprocessing": None},
+        input_shape=(1, 28, 28),
+        preprocessing=None,
         max_way=5,
-        inner_loop=asdict(ServedInnerLoop(steps=2, step_size=0.1)),
+        inner_loop=ServedInnerLoop(steps=2, step_size=0.1),
         provenance={"seed": 1},
     )
 
@@ -121,7 +121,7 @@ def test_a_saved_phi_predicts_the_same_bits() -> None:
         "network": {"name": "conv4", **CONFIG},
         "head": {"kind": "prototype"},
         "normalisation": "support",
-        "input": checkpoint.input,
+        "input": {"shape": [1, 28, 28], "preprocessing": None},
         "classes": ["a", "b", "c"],
         "outputs": 3,
     }

@@ -152,7 +152,7 @@ def test_the_shipped_file_says_how_it_is_served_and_where_it_comes_from() -> Non
 
     loop, made = checkpoint.inner_loop, checkpoint.provenance
     assert (loop["steps"], loop["step_size"], loop["adapts"]) == (10, 0.05, "weights")
-    assert (checkpoint.max_way, checkpoint.input["shape"]) == (5, [3, 84, 84])
+    assert (checkpoint.max_way, checkpoint.input_shape) == (5, (3, 84, 84))
     assert made["command"] == COMMAND
     assert made["source"]["licence"] == "MIT"
     assert [*made["files"]] == ["model59000.data-00000-of-00001", "model59000.index"]
@@ -266,7 +266,7 @@ def characters(drawings: ZipFile, chosen: random.Random) -> tuple[Tensor, Tensor
     for name in sorted(name for name in drawings.namelist() if name.endswith(".png")):
         folders.setdefault(name.rpartition("/")[0], []).append(name)
     names = [chosen.sample(folders[folder], 4) for folder in chosen.sample(sorted(folders), 5)]
-    spec = load_checkpoint(SHIPPED.read_bytes()).input["preprocessing"]
+    spec = load_checkpoint(SHIPPED.read_bytes()).preprocessing
 
     def inputs(names: list[str]) -> Tensor:
         pictures = (Image.open(BytesIO(drawings.read(name))) for name in names)

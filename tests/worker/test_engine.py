@@ -94,7 +94,7 @@ def test_rows_of_a_batch_may_differ_in_their_step_size(sinusoid: Checkpoint) -> 
 
 
 def test_a_classifier_in_a_batch_predicts_as_it_does_alone(omniglot: Checkpoint) -> None:
-    size = omniglot.inner_loop["step_size"]  # a much larger one would amplify rounding
+    size = omniglot.inner_loop.step_size  # a much larger one would amplify rounding
     rows = [
         Work(support={"x": drawings(seed), "y": np.arange(5)}, step_size=size) for seed in range(9)
     ]

@@ -71,7 +71,10 @@ def file_of(checkpoint: Checkpoint, adapted: Adapted) -> bytes:
         "network": {"name": checkpoint.network, **checkpoint.network_config},
         "head": {"kind": checkpoint.learner.head.kind},
         "normalisation": "support",
-        "input": checkpoint.input,
+        "input": {
+            "shape": list(checkpoint.input_shape),
+            "preprocessing": checkpoint.preprocessing,
+        },
         "classes": list("abcde") if classifies else None,
         "outputs": 5 if classifies else 1,
     }
