@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.adaptations.finding import find_adaptation
 from app.backends import Backends, read_blob
-from app.checkpoints.registry import Reference, find_checkpoint, parse_reference
+from app.checkpoints.registry import Reference, find_servable, parse_reference
 from app.db.adaptations import insert_queued
 from app.db.connections import reading, writing
 from app.db.idempotency import find_replay, keep_key
@@ -142,11 +142,11 @@ def _base(backends: Backends, order: AdaptOrder) -> Adaptation | None:
 
 def _checkpoint(backends: Backends, order: AdaptOrder, base: Adaptation | None) -> CheckpointRow:
     if base is None:
-        return find_checkpoint(
+        return find_servable(
             backends.engine, order.tenant_id, parse_reference(str(order.checkpoint))
         )
     pinned = Reference(name=base.checkpoint.name, version=base.checkpoint.version)
-    return find_checkpoint(backends.engine, base.checkpoint.tenant_id, pinned)
+    return find_servable(backends.engine, base.checkpoint.tenant_id, pinned)
 
 
 def _check_amounts(settings: Settings, order: AdaptOrder, base: Adaptation | None) -> None:

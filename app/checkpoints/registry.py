@@ -70,6 +70,29 @@ def find_checkpoint(engine: Engine, tenant_id: str, reference: Reference) -> Che
     return found
 
 
+def find_servable(engine: Engine, tenant_id: str, reference: Reference) -> CheckpointRow:
+    """The same, to adapt from or to predict with.
+
+    Raises ServiceError ``invalid-checkpoint`` where it could only be installed before that was
+    refused.
+    """
+    found = find_checkpoint(engine, tenant_id, reference)
+    try:
+        check_normalisation(found.description.inner_loop.normalisation)
+    except ValueError as error:
+        raise ServiceError("invalid-checkpoint", str(error)) from error
+    return found
+
+
+def check_normalisation(normalisation: str) -> None:
+    """Raises ValueError where queries would be normalised together, so that they see each other."""
+    if normalisation != "support":
+        raise ValueError(
+            f"expected normalisation = 'support', got {normalisation!r}: a prediction would depend"
+            " on the other inputs of its request; train the checkpoint with 'support'"
+        )
+
+
 def list_checkpoints(
     engine: Engine, tenant_id: str, *, after: Place | None = None, limit: int = LISTED
 ) -> Part:
@@ -120,7 +143,7 @@ def install(
     """Makes checkpoint files versions of their names: blob before row.
 
     Raises models.files.checkpoint.InvalidCheckpoint where a file is none, ValueError where its name
-    is none or the tenant is reserved.
+    is none, its queries would see each other or the tenant is reserved.
     """
     refuse_reserved(tenant_id)
     return _install(engine, store, tenant_id, files)
@@ -135,6 +158,7 @@ def _install(
     for data in files:
         checkpoint = load_checkpoint(data)
         check_name(checkpoint.name)
+        check_normalisation(checkpoint.inner_loop.normalisation)
         digest = store.put(tenant_id, data)
         parameters = sum(tensor.numel() for tensor in checkpoint.meta.theta.values())
         with writing(engine) as connection:

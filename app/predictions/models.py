@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from app.adaptations.finding import find_lasting_adaptation
 from app.adaptations.results import check_ended_well, damaged
 from app.backends import Backends, read_blob
-from app.checkpoints.registry import find_checkpoint, parse_reference
+from app.checkpoints.registry import find_servable, parse_reference
 from app.errors import ServiceError
 from app.kinds import find_kind
 from app.messages.memory import Memory, Phi
@@ -75,7 +75,7 @@ def adapted_model(backends: Backends, hot: HotModels, adaptation: Adaptation) ->
 
 
 def _by_checkpoint(backends: Backends, hot: HotModels, tenant_id: str, named: str) -> Found:
-    row = find_checkpoint(backends.engine, tenant_id, parse_reference(named))
+    row = find_servable(backends.engine, tenant_id, parse_reference(named))
     unadapted = find_kind(row.description.task).unadapted
     if unadapted is not None:
         raise ServiceError("needs-adaptation", unadapted)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from app.checkpoints.registry import shipped_files
+from app.checkpoints.registry import committed_folder, shipped_files
 from app.cli.main import app
 from app.settings import environment, read_settings
 from models.files.checkpoint import dump_checkpoint, load_checkpoint
@@ -93,3 +93,14 @@ def test_nothing_is_added_to_the_shipped_checkpoints(tmp_path: Path) -> None:
     assert said.startswith("fewstep: the tenant 'shared' is reserved")
     assert len(said.splitlines()) == 1
     assert command_line(tmp_path, "list", "--tenant", "shared") == (0, "")
+
+
+def test_a_checkpoint_whose_queries_see_each_other_is_refused(tmp_path: Path) -> None:
+    transductive = committed_folder() / "paper" / "omniglot-5way-1shot.safetensors"
+
+    code, said = command_line(tmp_path, "add", str(transductive))
+
+    assert code == 2
+    assert "would depend on the other inputs of its request" in said
+    assert len(said.splitlines()) == 1
+    assert command_line(tmp_path, "list") == (0, "")

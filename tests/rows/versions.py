@@ -9,7 +9,13 @@ from app.db.checkpoints import add_version
 from app.db.connections import writing
 
 
-def described(name: str, *, max_way: int = 5, task: str = "classification") -> dict[str, Any]:
+def described(
+    name: str,
+    *,
+    max_way: int = 5,
+    task: str = "classification",
+    normalisation: str = "support",
+) -> dict[str, Any]:
     """What a file of this name says of itself, with provenance of some length."""
     return {
         "name": name,
@@ -22,7 +28,7 @@ def described(name: str, *, max_way: int = 5, task: str = "classification") -> d
             "steps": 3,
             "step_size": 0.4,
             "learned": False,
-            "normalisation": "support",
+            "normalisation": normalisation,
         },
         "provenance": {"data": ["some class"] * 100},
         "evaluation": [],

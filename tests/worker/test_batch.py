@@ -15,10 +15,13 @@ from sqlalchemy import text
 
 import worker.batch
 from app.db.adaptations import claim, recover_lost, succeed
+from app.db.checkpoints import add_version
 from app.db.connections import writing
+from app.errors import ServiceError
 from app.messages.news import CHANNEL
 from app.store import StoreUnavailable
 from app.values.adaptation import Adaptation, Outcome
+from tests.rows.versions import described
 from tests.worker.conftest import OpenBench
 from tests.worker.orders import kinds, look, place, sine_points
 from worker.batch import run_hint
@@ -357,3 +360,14 @@ def test_a_device_that_broke_ends_the_process_and_not_the_rows(
         run_hint(bench, mine)
 
     assert look(bench, mine).status == "running"  # its lease lapses, and another process runs it
+
+
+def test_a_checkpoint_installed_before_it_was_refused_adapts_no_more(bench: Bench) -> None:
+    about = described("old", normalisation="batch")
+    with writing(bench.backends.engine) as connection:
+        add_version(connection, "default", "0" * 64, 1, 1, about)
+
+    with pytest.raises(ServiceError, match="would depend on the other inputs") as refused:
+        place(bench, checkpoint="old")
+
+    assert refused.value.status == 422
