@@ -5,6 +5,7 @@ import time
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError
 
 import app.db.connections
 from app.db.adaptations import insert_queued
@@ -54,3 +55,15 @@ def test_a_writer_whose_turn_does_not_come_is_told_that_the_database_is_busy(
 
     assert codes == ["unavailable"]
     assert len(queue(engine)) == 1
+
+
+def test_an_error_of_the_database_does_not_repeat_what_was_to_be_written(engine: Engine) -> None:
+    order = new_order(name="s3cret")
+    with writing(engine) as connection:
+        insert_queued(connection, order)
+
+        with pytest.raises(IntegrityError) as refused:
+            insert_queued(connection, order)
+        connection.rollback()
+
+    assert "s3cret" not in str(refused.value)
