@@ -132,6 +132,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="What is logged: `debug`, `info`, `warning` or `error`."
     )
+    log_format: Literal["readable", "json"] = Field(
+        "readable", description="How lines are logged: `readable`, or `json` with one object each."
+    )
 
     @model_validator(mode="after")
     def _lease_outlives_heartbeats(self) -> Self:

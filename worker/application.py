@@ -10,12 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
+from celery.utils.log import get_multiprocessing_logger
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.backends import open_backends
 from app.db.connections import writing
 from app.db.workers import announce, withdraw
 from app.errors import ServiceError
+from app.logs import set_up_logging
 from app.messages.hints import ADAPT_TASK, REPAIR_TASK, build_celery
 from app.settings import load_settings
 from worker.sweeper import start_sweeper
@@ -30,6 +32,15 @@ _bench: list["Bench"] = []  # the one bench of this process, from worker_process
 _stop_sweeping: list[threading.Event] = []
 _alive: list[threading.Thread] = []
 _leaving = threading.Event()
+
+
+@signals.setup_logging.connect  # type: ignore[untyped-decorator]
+def _log(**_: Any) -> None:
+    """In the parent and in each child, before anything works; Celery sets up nothing of its own."""
+    set_up_logging(settings)
+    pool = get_multiprocessing_logger()  # it speaks only where it was asked for, and to nobody
+    pool.handlers.clear()
+    pool.propagate = True
 
 
 @app.task(name=ADAPT_TASK)  # type: ignore[untyped-decorator]
@@ -74,9 +85,6 @@ def _open_warm_bench() -> "Bench":
     from worker.bench import open_bench
     from worker.warming import warm_up
 
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(levelname)s %(name)s %(message)s"
-    )
     bench = open_bench(settings)
     warm_up(bench)
     return bench
@@ -99,5 +107,6 @@ def _live(bench: "Bench") -> None:
             with writing(bench.backends.engine) as connection:
                 announce(connection, bench.name, host=bench.host, device=bench.device.type)
         except (SQLAlchemyError, ServiceError) as error:
-            log.warning("not announced: %s", type(error).__name__)
+            fields = {"worker": bench.name, "error": type(error).__name__}
+            log.warning("not announced", extra=fields)
         _leaving.wait(settings.heartbeat_s)

@@ -5,9 +5,9 @@ of what it was.
 """
 
 import json
+import logging
 from typing import Any, Final
 
-import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -37,7 +37,7 @@ CODES: Final = {
     503: "unavailable",
 }
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 def install(app: FastAPI) -> None:
@@ -76,8 +76,8 @@ def _refusal(request: Request, error: Exception) -> ServiceError:
     if isinstance(error, HTTPException):
         return _refused_by_framework(request, error)
     route = getattr(request.scope.get("route"), "path", None)
-    # The server logs the traceback; structlog would print its local variables, keys among them.
-    log.error("request failed", method=request.method, route=route, error=type(error).__name__)
+    fields = {"method": request.method, "route": route, "error": type(error).__name__}
+    log.error("request failed", extra=fields)  # the server logs the traceback
     return ServiceError("internal", "the service made a mistake; it is logged")
 
 

@@ -94,7 +94,8 @@ class Queue:
         try:
             self.celery.send_task(task, args=(adaptation_id,), queue=QUEUE, retry=False)
         except (OperationalError, OSError, RedisError) as error:
-            log.warning("hint not sent adaptation_id=%s: %s", adaptation_id, type(error).__name__)
+            fields = {"adaptation_id": adaptation_id, "error": type(error).__name__}
+            log.warning("hint not sent", extra=fields)
             return False
         return True
 

@@ -151,7 +151,7 @@ def test_the_shipped_file_says_how_it_is_served_and_where_it_comes_from() -> Non
     checkpoint = load_checkpoint(SHIPPED.read_bytes())
 
     loop, made = checkpoint.inner_loop, checkpoint.provenance
-    assert (loop["steps"], loop["step_size"], loop["adapts"]) == (10, 0.05, "weights")
+    assert (loop.steps, loop.step_size, loop.adapts) == (10, 0.05, "weights")
     assert (checkpoint.max_way, checkpoint.input_shape) == (5, (3, 84, 84))
     assert made["command"] == COMMAND
     assert made["source"]["licence"] == "MIT"

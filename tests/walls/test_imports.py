@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 TOPS = "json.dumps(sorted({name.partition('.')[0] for name in sys.modules}))"
 # As the architecture describes the floor; every file under these names is meant.
-GROUND = ("settings", "errors", "values", "inputs", "messages", "store", "db")
+GROUND = ("settings", "errors", "logs", "values", "inputs", "messages", "store", "db")
 
 
 def loaded_by(modules: list[str], **variables: str) -> set[str]:

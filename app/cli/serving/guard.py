@@ -9,6 +9,7 @@ only: it must start fast and must not fail.
 import argparse
 import ctypes
 import fcntl
+import json
 import os
 import select
 import signal
@@ -16,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -76,10 +78,19 @@ def _stops(child: subprocess.Popen[bytes], within_s: float) -> bool:
     return True
 
 
-def _say(line: str) -> None:
+def _say(event: str) -> None:
     # The terminal may be gone together with the supervisor.
     with suppress(OSError):
-        os.write(2, f"fewstep: {line}\n".encode())
+        os.write(2, f"{_line(event)}\n".encode())
+
+
+def _line(event: str) -> str:
+    """As the lines of app.logs in JSON, whose libraries are not loaded here; else for a person."""
+    if os.environ.get("FEWSTEP_LOG_FORMAT") != "json":
+        return f"fewstep: {event}"
+    fields = {"event": event, "level": "warning", "logger": "app.cli.serving.guard"}
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return json.dumps(fields | {"timestamp": now})
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from app.cli.serving.setup import prepare
 from app.db.connections import open_engine, reading
 from app.db.workers import live_workers
 from app.errors import ServiceError
+from app.logs import set_up_logging
 from app.settings import load_settings
 
 
@@ -16,8 +17,10 @@ def migrate() -> None:
     """Brings the database to the newest schema and installs the shipped checkpoints and first
     key.
     """
+    settings = load_settings()
+    set_up_logging(settings)
     with in_one_line(ValueError, ServiceError):
-        prepare(load_settings())
+        prepare(settings)
 
 
 def worker_health() -> None:

@@ -3,14 +3,16 @@
 import http.client
 import ipaddress
 import json
+import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final
-
-import typer
 
 POLL_S: Final = 0.1
 EXPLAINED_AFTER_S: Final = 15.0
+
+log = logging.getLogger(__name__)
 
 
 def base_url(address: tuple[Any, ...]) -> str:
@@ -22,16 +24,16 @@ def base_url(address: tuple[Any, ...]) -> str:
     return f"http://{found}:{port}" if found.version == 4 else f"http://[{found}]:{port}"
 
 
-def announce_when_ready(url: str, stopping: threading.Event) -> None:
-    """Prints the address once /readyz gives 200; returns then, or when the service stops."""
+def announce_when_ready(url: str, stopping: threading.Event, say: Callable[[str], object]) -> None:
+    """Says the address once /readyz gives 200; returns then, or when the service stops."""
     explained_at = time.monotonic() + EXPLAINED_AFTER_S
     while not stopping.wait(POLL_S):
         missing = _missing(url)
         if missing is None:
-            typer.echo(f"Fewstep answers at {url}")
+            say(f"Fewstep answers at {url}")
             return
         if time.monotonic() > explained_at:
-            typer.echo(f"fewstep: not ready yet: {missing}", err=True)
+            log.warning("not ready yet", extra={"missing": missing})
             explained_at += 4 * EXPLAINED_AFTER_S
 
 

@@ -23,6 +23,7 @@ from app.cli.serving.guard import die_with_parent
 from app.cli.serving.readiness import announce_when_ready, base_url
 from app.cli.serving.supervisor import CannotStart, Child, kept_running, sole_use
 from app.cli.serving.worker import worker_command
+from app.logs import set_up_logging
 from app.settings import Settings, environment, load_settings
 from worker.allocator import M_MMAP_THRESHOLD, tell_allocator
 
@@ -33,6 +34,8 @@ VALKEY_GRACE_S: Final = 4.0
 VALKEY_READY_WITHIN_S: Final = 30.0
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+log = logging.getLogger(__name__)
 
 
 class Stopped(BaseException):
@@ -50,7 +53,7 @@ def serve(
     Without settings everything is embedded: SQLite, Valkey and one worker, under FEWSTEP_DATA_DIR.
     """
     settings = load_settings()
-    _log(settings)
+    set_up_logging(settings)
     if stop_with_parent:
         die_with_parent(signal.SIGTERM)
     with stoppable():
@@ -107,12 +110,6 @@ def stoppable() -> Iterator[None]:
         signal.signal(known, stop)
     with suppress(Stopped):
         yield
-
-
-def _log(settings: Settings) -> None:
-    """Our own lines from the chosen level on, the libraries' from warnings on."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("app").setLevel(settings.log_level.upper())
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -199,15 +196,15 @@ def _serve_http(settings: Settings, listening: socket.socket) -> None:
     config = uvicorn.Config(
         create_service(settings),
         http="h11",  # the parser whose limits and refusals are tested, whatever else is installed
-        log_config=None,
-        log_level="warning",
+        log_config=None,  # its lines come out through ours
         access_log=False,
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=REQUESTS_GRACE_S,
     )
     stopping = threading.Event()
-    telling = (base_url(listening.getsockname()), stopping)
+    say = typer.echo if settings.log_format == "readable" else log.info
+    telling = (base_url(listening.getsockname()), stopping, say)
     threading.Thread(target=announce_when_ready, args=telling, daemon=True).start()
     try:
         uvicorn.Server(config).run(sockets=[listening])

@@ -84,7 +84,8 @@ def kept_running(child: Child, *, data_dir: Path) -> Iterator[None]:
                 if stopping.is_set():
                     return
                 current = _start(child, lock_path)
-                log.warning("child=%s started again after_s=%g", child.name, delay_s)
+                fields = {"child": child.name, "after_s": delay_s}
+                log.warning("child started again", extra=fields)
 
     keeper = threading.Thread(target=keep, name=f"keep {child.name}", daemon=True)
     keeper.start()

@@ -8,14 +8,16 @@ from app.settings import environment, load_settings
 
 # Celery warns root because of pickle; nothing here reads anything but JSON.
 NO_ROOT_WARNING: Final = "ignore:You're running the worker with superuser privileges"
+# Said past every set-up of logs, by the process that cleans up after a worker that was killed.
+NO_CLEANING_WARNING: Final = "ignore:semaphore_tracker"
 
 
 def worker_command() -> list[str]:
     """The command of one worker; it reads its settings from FEWSTEP_* variables."""
-    python = [sys.executable, "-W", NO_ROOT_WARNING]
+    python = [sys.executable, "-W", NO_ROOT_WARNING, "-W", NO_CLEANING_WARNING]
     celery = [*python, "-m", "celery", "--quiet", "-A", "worker.application", "worker"]
     pool = ["--pool", "prefork", "--concurrency", "1"]
-    return [*celery, *pool, "--without-gossip", "--without-mingle", "-Q", "adapt", "-l", "WARNING"]
+    return [*celery, *pool, "--without-gossip", "--without-mingle", "-Q", "adapt"]
 
 
 def worker() -> None:
