@@ -16,6 +16,7 @@ from app.api import (
     routes_service,
 )
 from app.api.openapi import describe
+from app.api.request_ids import identified
 from app.api.service import running
 from app.api.timing import timed
 from app.settings import Settings
@@ -28,7 +29,7 @@ ROUTERS = (routes_adapt, routes_adaptations, routes_checkpoints, routes_service)
 
 def create_service(settings: Settings) -> ASGIApp:
     """The whole service for these settings, whose redis_url must be known by now."""
-    return timed(create_app(settings))  # around the framework's own answer to a mistake
+    return identified(timed(create_app(settings)))  # around the framework's own answer to a mistake
 
 
 def create_app(settings: Settings) -> FastAPI:

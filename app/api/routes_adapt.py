@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import logging
 from functools import partial
 from typing import Any
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
+from structlog.contextvars import bind_contextvars
 
 from app.adaptations.placing import AdaptOrder, place_order
 from app.api.access import MayAdapt
@@ -29,6 +31,7 @@ from app.values.adaptation import Adaptation, new_id
 from app.values.lifecycle import FINAL
 from app.values.timing import Timing
 
+log = logging.getLogger(__name__)
 router = APIRouter(tags=["adaptations"])
 REFUSALS = (
     "invalid-json",
@@ -171,7 +174,9 @@ async def _place(
     async with here.news.ended(adaptation_id) as ended:  # listen first, then commit
         one, replayed = await run_sync(place, limiter=limiter)
         timing.mark("commit")
+        bind_contextvars(adaptation_id=one.id)
         if not replayed:
+            log.info("adaptation placed", extra={"status": one.status, "steps": one.steps})
             one = await wait_for_end(here, one, ended, wait_s)
             timing.mark("wait")
             return one, False

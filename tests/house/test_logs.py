@@ -33,7 +33,7 @@ from starlette.testclient import TestClient
 from app.api.application import create_app
 
 client = TestClient(create_app(settings), raise_server_exceptions=False)
-client.get("/limits")  # fails, for nothing was started here
+client.get("/limits", headers={"X-Request-Id": "mine"})  # fails, for nothing was started here
 """
 
 
@@ -154,4 +154,5 @@ def test_a_mistake_of_the_api_is_a_line_in_the_format_that_was_set() -> None:
         "method": "GET",
         "route": "/limits",
         "error": "AttributeError",
+        "request_id": "mine",
     }
