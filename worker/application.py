@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from celery import signals
 from celery.utils.log import get_multiprocessing_logger
 from sqlalchemy.exc import SQLAlchemyError
+from structlog.contextvars import clear_contextvars
 
 from app.backends import open_backends
 from app.db.connections import writing
@@ -41,6 +42,12 @@ def _log(**_: Any) -> None:
     pool = get_multiprocessing_logger()  # it speaks only where it was asked for, and to nobody
     pool.handlers.clear()
     pool.propagate = True
+
+
+@signals.task_prerun.connect  # type: ignore[untyped-decorator]
+def _forget_what_lines_were_about(**_: Any) -> None:
+    """Now, and not when a task ends: Celery logs what it raised only after that."""
+    clear_contextvars()
 
 
 @app.task(name=ADAPT_TASK)  # type: ignore[untyped-decorator]

@@ -12,10 +12,12 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
+from structlog.contextvars import bind_contextvars
 
 from app.db.adaptations import claim, fail, give_back, next_waiting, succeed
 from app.db.connections import writing
 from app.inputs.examples import unpack_arrays
+from app.logs import ids_of
 from app.messages.news import tell_changed
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
 from app.values.adaptation import Adaptation, Outcome
@@ -49,30 +51,30 @@ def run_hint(bench: Bench, hint: str | None) -> int:
     if left is not None:
         backends.queue.hint(left)  # another worker's, or this one's next
     if held:
+        bind_contextvars(worker=bench.name, **_about(held))
+        log.info("batch claimed", extra={"status": "running", "steps": held[0].steps})
         _work_on(bench, held)
     return len(held)
 
 
 def _work_on(bench: Bench, held: Sequence[Adaptation]) -> None:
+    started = time.perf_counter()
     try:
         with keeping_leases(bench.backends, held) as progress:
             results = run_batch(bench, held, progress)
     except StoreUnavailable:
-        log.warning("store unavailable, given back E=%d", len(held))
+        log.warning("store unavailable, given back", extra={"status": "queued"})
         with writing(bench.backends.engine) as connection:
             # the sweeper hints again when the pause is over
             give_back(connection, held, pause_s=STORE_PAUSE_S, reason="store-unavailable")
         return
     except Stopped as stopped:  # the rows are cancelled or belong to others: nothing is written
-        log.info(
-            "stopped adaptation_id=%s worker=%s E=%d: %s",
-            held[0].id,
-            bench.name,
-            len(held),
-            stopped.reason,
-        )
+        log.info("stopped", extra=_about(held) | {"reason": stopped.reason})
         return
-    _finish(bench, held, results)  # the heartbeat has ended: both lock the batch's rows
+    # The heartbeat has ended: both lock the batch's rows.
+    kept = _finish(bench, held, results)
+    tell_changed(bench.backends.queue.redis, [adaptation.id for adaptation in held])
+    _log_ended(held, results, kept, seconds=time.perf_counter() - started)
 
 
 def run_batch(bench: Bench, held: Sequence[Adaptation], progress: Progress) -> list[Result]:
@@ -85,10 +87,10 @@ def run_batch(bench: Bench, held: Sequence[Adaptation], progress: Progress) -> l
     except (StoreUnavailable, Stopped):
         raise
     except torch.AcceleratorError:  # the context is lost for good: no next row could succeed
-        log.exception("device failed adaptation_id=%s E=%d", held[0].id, len(held))
+        log.exception("device failed", extra=_about(held))
         os._exit(1)
     except Exception:
-        log.exception("batch failed adaptation_id=%s E=%d", held[0].id, len(held))
+        log.exception("batch failed", extra=_about(held))
         if len(held) == 1:
             return [Failure(code="internal", detail="the service made a mistake; it was logged")]
         return [run_batch(bench, [one], progress)[0] for one in held]
@@ -141,6 +143,10 @@ def _run(bench: Bench, held: Sequence[Adaptation], progress: Progress) -> list[R
     return results
 
 
+def _about(held: Sequence[Adaptation]) -> dict[str, object]:
+    return {**ids_of([adaptation.id for adaptation in held]), "E": len(held)}
+
+
 def _timing(one: Adaptation, load_ms: float, adapt_ms: float, batch_size: int) -> dict[str, Any]:
     """In milliseconds: until the claim, reading what the batch needs, and its one stacked call."""
     waited = (one.started_at or one.queued_at) - one.queued_at
@@ -152,26 +158,32 @@ def _timing(one: Adaptation, load_ms: float, adapt_ms: float, batch_size: int) -
     }
 
 
-def _finish(bench: Bench, held: Sequence[Adaptation], results: Sequence[Result]) -> None:
+def _finish(bench: Bench, held: Sequence[Adaptation], results: Sequence[Result]) -> set[str]:
+    """Ends the batch's rows; the ids of those that were still ours to end."""
     pairs = list(zip(held, results, strict=True))
-    good = [(one, result) for one, result in pairs if isinstance(result, Outcome)]
-    bad = [(one, result) for one, result in pairs if isinstance(result, Failure)]
+    good = [(adaptation, result) for adaptation, result in pairs if isinstance(result, Outcome)]
+    bad = [(adaptation, result) for adaptation, result in pairs if isinstance(result, Failure)]
     with writing(bench.backends.engine) as connection:
         kept = succeed(connection, good)
-        for one, why in bad:
-            if fail(connection, one, code=why.code, detail=why.detail):
-                kept.add(one.id)
-    for one, result in pairs:
-        log.info(
-            "ended adaptation_id=%s status=%s worker=%s epoch=%d E=%d steps=%d",
-            one.id,
-            _word(result) if one.id in kept else "fenced",
-            bench.name,
-            one.epoch,
-            len(held),
-            one.steps,
-        )
-    tell_changed(bench.backends.queue.redis, [one.id for one in held])
+        for adaptation, why in bad:
+            if fail(connection, adaptation, code=why.code, detail=why.detail):
+                kept.add(adaptation.id)
+    return kept
+
+
+def _log_ended(
+    held: Sequence[Adaptation], results: Sequence[Result], kept: set[str], *, seconds: float
+) -> None:
+    """A line for each row; seconds: from the claim to the commit, the same for a whole batch."""
+    for adaptation, result in zip(held, results, strict=True):
+        fields = {
+            "adaptation_id": adaptation.id,
+            "status": _word(result) if adaptation.id in kept else "fenced",
+            "epoch": adaptation.epoch,
+            "steps": adaptation.steps,
+            "seconds": round(seconds, 3),
+        }
+        log.info("adaptation ended", extra=fields)
 
 
 def _word(result: Result) -> str:

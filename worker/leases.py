@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -28,8 +29,9 @@ def keeping_leases(backends: Backends, held: Sequence[Adaptation]) -> Iterator[P
     The progress is told to stop once no row of the batch is held any more.
     """
     progress, ended = Progress(stalled_s=STALLED_S), threading.Event()
-    arguments = (backends, held, progress, ended)
-    thread = threading.Thread(target=_beat, args=arguments, name="leases", daemon=True)
+    arguments = (_beat, backends, held, progress, ended)
+    # In a copy of our context, so that its lines name the batch as well.
+    thread = threading.Thread(target=copy_context().run, args=arguments, name="leases", daemon=True)
     thread.start()
     try:
         yield progress
@@ -48,7 +50,7 @@ def _beat(
             with writing(backends.engine) as connection:
                 kept = extend_leases(connection, held, lease_s=backends.settings.lease_s)
         except (SQLAlchemyError, ServiceError) as error:
-            log.warning("leases not renewed: %s", type(error).__name__)
+            log.warning("leases not renewed", extra={"error": type(error).__name__})
             continue
         if kept == 0:
             progress.stop("no row of the batch is held any more")

@@ -1,5 +1,9 @@
 """Parameters that failed their check are derived again from θ and the support set."""
 
+import logging
+
+from structlog.contextvars import bind_contextvars
+
 from app.db.adaptations import lose, replace_phi
 from app.db.connections import reading, writing
 from app.db.lookups import find, owner_of
@@ -14,12 +18,15 @@ from worker.bench import Bench, hot_checkpoint
 from worker.outcomes import store_phi
 from worker.stacking import Failure, Work, adapt_rows
 
+log = logging.getLogger(__name__)
+
 
 def repair(bench: Bench, adaptation_id: str) -> bool:
     """Whether a succeeded row's parameters are whole now, derived again where they were not.
 
     A row whose support set is damaged as well becomes *failed*. Raises StoreUnavailable.
     """
+    bind_contextvars(adaptation_id=adaptation_id, worker=bench.name)
     one = _find(bench, adaptation_id)
     if one is None or one.status is not Status.SUCCEEDED:
         return False
@@ -32,13 +39,16 @@ def repair(bench: Bench, adaptation_id: str) -> bool:
             return True
         with writing(bench.backends.engine) as connection:
             lose(connection, one)
+        log.error("parameters and support set are lost", extra={"status": "failed"})
         tell_changed(bench.backends.queue.redis, [one.id])
         return False
     phi_digest = _derive(bench, one, work)
     if phi_digest is None:  # memory, or θ: another time, or another worker, may do better
+        log.warning("parameters not derived again")
         return False
     with writing(bench.backends.engine) as connection:
         replace_phi(connection, one, phi_digest)
+    log.warning("parameters derived again", extra={"status": one.status, "steps": one.steps})
     tell_changed(bench.backends.queue.redis, [one.id])
     return True
 

@@ -15,6 +15,7 @@ from app.db.adaptations import expire_due, next_waiting, recover_lost
 from app.db.connections import writing
 from app.db.idempotency import forget_keys
 from app.errors import ServiceError
+from app.logs import ids_of
 from app.messages.news import tell_changed
 
 log = logging.getLogger(__name__)
@@ -39,10 +40,13 @@ def sweep(backends: Backends) -> None:
             connection, older_than_s=0 if recovered else backends.settings.sweep_s
         )
     if recovered:
-        log.warning("recovered from lost workers adaptation_ids=%s", ",".join(recovered))
+        log.warning("recovered from lost workers", extra=ids_of(recovered))
+    if expired:
+        log.info("adaptations expired", extra={**ids_of(expired), "status": "expired"})
     if recovered or expired:
         tell_changed(backends.queue.redis, [*recovered, *expired])
     if waiting is not None:
+        log.debug("hinted again", extra=ids_of([waiting]))
         backends.queue.hint(waiting)
 
 
@@ -51,4 +55,4 @@ def _sweep_until(backends: Backends, stop: threading.Event) -> None:
         try:
             sweep(backends)
         except (SQLAlchemyError, ServiceError) as error:
-            log.warning("sweep failed: %s", type(error).__name__)
+            log.warning("sweep failed", extra={"error": type(error).__name__})
