@@ -69,7 +69,7 @@ def _work_on(bench: Bench, held: Sequence[Adaptation]) -> None:
             give_back(connection, held, pause_s=STORE_PAUSE_S, reason="store-unavailable")
         return
     except Stopped as stopped:  # the rows are cancelled or belong to others: nothing is written
-        log.info("stopped", extra=_about(held) | {"reason": stopped.reason})
+        log.info("stopped", extra={"reason": stopped.reason})
         return
     # The heartbeat has ended: both lock the batch's rows.
     kept = _finish(bench, held, results)

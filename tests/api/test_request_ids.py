@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars, get_contextvars
 
-from app.api.application import create_app
+from app.api.application import create_service
 from app.api.request_ids import identified
 from app.settings import read_settings
 
@@ -19,7 +19,7 @@ OURS = re.compile("req_[0-9a-f]{32}")
 
 @pytest.fixture
 def client() -> TestClient:
-    app = create_app(read_settings(redis_url="redis://127.0.0.1:1"))
+    app = create_service(read_settings(redis_url="redis://127.0.0.1:1"))
     return TestClient(app, raise_server_exceptions=False)
 
 

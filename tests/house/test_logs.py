@@ -30,9 +30,9 @@ except RuntimeError:
 """
 ANSWER = """
 from starlette.testclient import TestClient
-from app.api.application import create_app
+from app.api.application import create_service
 
-client = TestClient(create_app(settings), raise_server_exceptions=False)
+client = TestClient(create_service(settings), raise_server_exceptions=False)
 client.get("/limits", headers={"X-Request-Id": "mine"})  # fails, for nothing was started here
 """
 
