@@ -1,8 +1,8 @@
 """Adapted models, ready to predict: φ and its support statistics in one buffer each.
 
-Models of one network share its modules, which hold no φ of their own: a forward borrows a set of
-them, hangs the views of a buffer in, and gives it back. So a kept model costs its numbers and some
-hundred bytes, and threads may predict at once.
+Models of one network share its modules: a forward borrows a set of them, hangs the views of a
+buffer in, and gives it back without them. So modules that nobody uses hold no φ, a kept model costs
+its numbers and some hundred bytes, and threads may predict at once.
 """
 
 import json
@@ -61,6 +61,12 @@ class Modules:
     network: nn.Module
     slots: Slots
 
+    def let_go(self) -> "Modules":
+        """The same, with nothing in the slots: a view would keep its whole buffer in memory."""
+        for place, key, _ in self.slots:
+            place[key] = None
+        return self
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True, eq=False)
 class Architecture:
@@ -69,7 +75,7 @@ class Architecture:
     shapes and lengths: of every tensor, in the buffer's order; statistics: the names of those that
     normalise, and of the layer's that each belongs to;
     is_stackable: whether the network knows its forward over stacked models; free: sets of modules
-    that nobody uses now.
+    that nobody uses now, and that hold no parameters.
     """
 
     about: About
@@ -110,13 +116,15 @@ class Architecture:
 
     @contextmanager
     def borrowed(self) -> Iterator[Modules]:
-        """A set of modules that nobody else uses in the block."""
+        """A set of modules that nobody else uses in the block, however that ends."""
         try:
             modules = self.free.pop()  # atomic, as the append is
         except IndexError:
             modules = _modules(self.about.network)
-        yield modules
-        self.free.append(modules)
+        try:
+            yield modules
+        finally:
+            self.free.append(modules.let_go())
 
 
 _known: WeakValueDictionary[str, Architecture] = WeakValueDictionary()
@@ -262,9 +270,10 @@ def _architecture(shapes: dict[str, tuple[int, ...]], about: About) -> Architect
     return found
 
 
-def _modules(network_about: dict[str, Any]) -> Modules:
-    config = {key: value for key, value in network_about.items() if key != "name"}
-    network = build_network(network_about["name"], config).requires_grad_(False)
+def _modules(about: dict[str, Any]) -> Modules:
+    """A new set, without the parameters that it was made with."""
+    config = {key: value for key, value in about.items() if key != "name"}
+    network = build_network(about["name"], config).requires_grad_(False)
     placed = (
         (path, module, key)
         for path, module in network.named_modules()
@@ -274,7 +283,7 @@ def _modules(network_about: dict[str, Any]) -> Modules:
     slots = [
         (module._parameters, key, f"{path}.{key}" if path else key) for path, module, key in placed
     ]
-    return Modules(network=network, slots=slots)
+    return Modules(network=network, slots=slots).let_go()
 
 
 def _check_names(modules: Modules, params: Set[str]) -> None:
