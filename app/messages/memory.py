@@ -9,7 +9,9 @@ event loop.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
+
+from cachetools import FIFOCache
 
 from app.values.caller import Caller
 from app.values.lasting import Lasting
@@ -18,11 +20,14 @@ CALLER_S: Final = 1.0  # how long a key that was revoked unheard goes on working
 ADAPTATION_S: Final = 30.0  # and an adaptation whose parameters were lost unheard
 CALLERS: Final = 10_000
 CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # Linux has the first
-ADAPTATIONS: Final = 100_000  # some 600 bytes each
+ADAPTATIONS: Final = 100_000  # some 700 bytes each
 CHANGED: Final = 10_000  # more than change while one row is read
 
 Value = TypeVar("Value")
 Stamp = tuple[int, float]
+# Values with their ends by the clock, looked at when they are asked for: TLRUCache removes all that
+# ended at the next change, which would hold up the event loop for 0.4 s after a pause.
+Remembered: TypeAlias = FIFOCache[str, tuple[Value, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +56,8 @@ class Memory:
         self._news_of_keys = 0
         self._news_of_all = 0
         self._news_of_phi: dict[str, int] = {}
-        self._callers: _Remembered[Caller] = _Remembered(CALLERS, CALLER_S, clock)
-        self._phi: _Remembered[Phi] = _Remembered(ADAPTATIONS, ADAPTATION_S, clock)
+        self._callers: Remembered[Caller] = FIFOCache(CALLERS)
+        self._phi: Remembered[Phi] = FIFOCache(ADAPTATIONS)
 
     def stamp(self) -> Stamp:
         """Taken before a row is read, and given back with what it said."""
@@ -60,23 +65,26 @@ class Memory:
 
     def caller(self, key_hash: str) -> Caller | None:
         """Whom a key stands for; None where that has to be looked up."""
-        return self._callers.get(key_hash)
+        found = self._callers.get(key_hash)
+        return found[0] if found and self._clock() < found[1] else None
 
     def keep_caller(self, key_hash: str, found: Lasting[Caller], stamp: Stamp) -> None:
         """Remembers whose a key is, unless there was news since the stamp."""
         if self._hears and stamp[0] >= self._news_of_keys:
-            self._callers.keep(key_hash, found, stamp[1])
+            self._callers[key_hash] = _until(found, stamp[1], CALLER_S)
 
     def phi(self, tenant_id: str, adaptation_id: str) -> str | None:
         """The digest of a tenant's adaptation; None where that has to be looked up."""
         found = self._phi.get(adaptation_id)
-        return found.digest if found and found.tenant_id == tenant_id else None
+        if found is None or self._clock() >= found[1] or found[0].tenant_id != tenant_id:
+            return None
+        return found[0].digest
 
     def keep_phi(self, adaptation_id: str, found: Lasting[Phi], stamp: Stamp) -> None:
         """Remembers where an adaptation's φ lies, unless there was news since the stamp."""
         newest = max(self._news_of_all, self._news_of_phi.get(adaptation_id, 0))
         if self._hears and stamp[0] >= newest:
-            self._phi.keep(adaptation_id, found, stamp[1])
+            self._phi[adaptation_id] = _until(found, stamp[1], ADAPTATION_S)
 
     def forget_keys(self) -> None:
         """A key was created or revoked."""
@@ -89,7 +97,7 @@ class Memory:
         self._news_of_phi[adaptation_id] = self._next_news()
         if len(self._news_of_phi) > CHANGED:
             self._news_of_all = self._news_of_phi.pop(next(iter(self._news_of_phi)))
-        self._phi.drop(adaptation_id)
+        self._phi.pop(adaptation_id, None)
 
     def hear(self, *, hears: bool) -> None:
         """Whether all news is heard from now on; what was remembered before may be old."""
@@ -103,27 +111,6 @@ class Memory:
         return self._news
 
 
-class _Remembered(Generic[Value]):
-    """Values for so many seconds at most, none past its own end; the oldest make room."""
-
-    def __init__(self, size: int, longest_s: float, clock: Callable[[], float]) -> None:
-        self._size = size
-        self._longest_s = longest_s
-        self._clock = clock
-        self._kept: dict[str, tuple[Value, float]] = {}
-
-    def get(self, key: str) -> Value | None:
-        found = self._kept.get(key)
-        return None if found is None or self._clock() >= found[1] else found[0]
-
-    def keep(self, key: str, found: Lasting[Value], asked_at: float) -> None:
-        self._kept.pop(key, None)
-        while len(self._kept) >= self._size:
-            del self._kept[next(iter(self._kept))]
-        self._kept[key] = (found.value, asked_at + min(found.left_s, self._longest_s))
-
-    def drop(self, key: str) -> None:
-        self._kept.pop(key, None)
-
-    def clear(self) -> None:
-        self._kept.clear()
+def _until(found: Lasting[Value], asked_at: float, longest_s: float) -> tuple[Value, float]:
+    """The value for so many seconds at most, with its end by the clock."""
+    return found.value, asked_at + min(found.left_s, longest_s)
