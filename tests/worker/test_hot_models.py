@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -138,3 +140,70 @@ def tell_growth() -> None:
     fill(hot, firsts)
     print(resident_bytes() - before)  # noqa: T201 - read by the test
     assert hot.peek("mine", str(MODELS - 1)) is not None
+
+
+class Slow:
+    """Loads, each 0.1 s long, that are counted and end in one way."""
+
+    def __init__(self, end: Callable[[], ServedModel]) -> None:
+        self.end = end
+        self.count = 0
+
+    def __call__(self) -> ServedModel:
+        self.count += 1
+        time.sleep(0.1)
+        return self.end()
+
+
+def ask_at_once(hot: HotModels, load: Callable[[], ServedModel]) -> list[object]:
+    """What eight threads are told that ask for one model at the same time: it, or an error."""
+    at_once = threading.Barrier(8)
+
+    def ask(_: int) -> object:
+        at_once.wait()
+        try:
+            return hot.get("mine", "digest", load)
+        except OSError as error:
+            return error
+
+    with ThreadPoolExecutor(8) as pool:
+        return list(pool.map(ask, range(8)))
+
+
+def test_whoever_asks_while_a_model_is_loaded_gets_that_one(sinusoid: Checkpoint) -> None:
+    model, hot = stand_in(sinusoid, outputs=1), HotModels(MIB)
+    load = Slow(lambda: model)
+
+    told = ask_at_once(hot, load)
+
+    assert (told, load.count) == ([model] * 8, 1)
+    assert hot.peek("mine", "digest") is model
+    assert hot.peek("theirs", "digest") is None
+
+
+def test_all_who_wait_for_a_load_that_fails_are_told_at_once_and_the_next_tries_again(
+    sinusoid: Checkpoint,
+) -> None:
+    model, hot = stand_in(sinusoid, outputs=1), HotModels(MIB)
+    away = OSError("the store is away")
+
+    def fail() -> ServedModel:
+        raise away
+
+    load = Slow(fail)
+    told = ask_at_once(hot, load)
+
+    assert (told, load.count) == ([away] * 8, 1)
+    assert hot.get("mine", "digest", lambda: model) is model
+
+
+def test_a_model_too_large_to_keep_is_still_loaded_once_for_all_who_wait(
+    sinusoid: Checkpoint,
+) -> None:
+    model = stand_in(sinusoid, outputs=1)
+    hot, load = HotModels(model.bytes - 1), Slow(lambda: model)
+
+    told = ask_at_once(hot, load)
+
+    assert (told, load.count) == ([model] * 8, 1)
+    assert hot.peek("mine", "digest") is None
