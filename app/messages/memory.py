@@ -9,7 +9,7 @@ event loop.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from cachetools import FIFOCache
 

@@ -12,22 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save as save_arrays  # the same bytes in a quarter of torch's time
-from safetensors.torch import load as load_tensors
 
 from models.inner_loop import Adapted
-from models.normalisation import Params
 
 FORMAT, FORMAT_VERSION = "fewstep-adapted", 1
 STATISTICS = "statistics."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdaptedFile:
-    """What the file holds: φ with its statistics, and its JSON description."""
-
-    params: Params
-    statistics: Params
-    description: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,22 +39,8 @@ def dump_adapted(adapted: Adapted, description: dict[str, Any]) -> bytes:
     return save_arrays(arrays, metadata={"fewstep": text})
 
 
-def load_adapted(data: bytes) -> AdaptedFile:
-    """The adapted model in bytes that ``dump_adapted`` wrote."""
-    length = int.from_bytes(data[:8], "little")
-    description = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["fewstep"])
-    tensors = load_tensors(data)
-    return AdaptedFile(
-        params={n: t for n, t in tensors.items() if not n.startswith(STATISTICS)},
-        statistics={
-            n.removeprefix(STATISTICS): t for n, t in tensors.items() if n.startswith(STATISTICS)
-        },
-        description=description,
-    )
-
-
 def load_flat(data: bytes) -> FlatFile:
-    """The same as one buffer, copied once: hundreds of thousands are kept, few are looked into."""
+    """What ``dump_adapted`` wrote, in one buffer: hundreds of thousands are kept, few looked at."""
     start = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:start])
     description = json.loads(header.pop("__metadata__")["fewstep"])
