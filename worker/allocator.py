@@ -7,7 +7,7 @@ of an adaptation's time (eight at once, two cores: 8.9 ms each before, 7.6 with 
 import ctypes
 from contextlib import suppress
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # mallopt(3)
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8  # mallopt(3)
 LARGEST_MMAP_THRESHOLD = 32 * 2**20  # the most that glibc takes
 KEPT = 2**30
 

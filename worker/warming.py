@@ -3,40 +3,63 @@ support sets of the shapes that they get.
 """
 
 import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
+import torch
+from cachetools import LRUCache
 
 from app.checkpoints.in_use import checkpoints_in_use
+from app.checkpoints.warming import WARM_WITHIN_S, warm_within
 from app.db.connections import reading
 from app.db.lookups import recent_kinds
 from app.kinds import find_kind
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
+from app.values.adaptation import example_weight
 from app.values.arrays import INPUT, TARGET
 from app.values.checkpoint import CheckpointRef
 from models.files.checkpoint import Checkpoint, InvalidCheckpoint
+from worker.allocator import M_ARENA_MAX, tell_allocator
 from worker.bench import HOT_CHECKPOINTS, Bench, hot_checkpoint
 from worker.stacking import Work, adapt_rows
 
 MOST_SHAPES = 16
-MOST_EXAMPLES = 100  # more take longer than their preparing, which no request would feel
+MOST_WEIGHT = 500  # of a step, in 28 x 28 pictures: 0.1 to 0.3 s, far more than its preparing
 
 log = logging.getLogger(__name__)
 
 
-def warm_up(bench: Bench) -> None:
+def warm_up(bench: Bench, *, within_s: float = WARM_WITHIN_S) -> None:
     """Takes a step with the checkpoints of recent adaptations, then with the shipped ones, so that
-    no request is the first.
+    no request is the first; for so many seconds at most.
+
+    A step that lasts longer goes on beside the bench's work, so it has checkpoints of its own: two
+    threads must not use one network at once.
     """
+    tell_allocator(M_ARENA_MAX, 1)  # so that work takes the memory that the other thread has freed
+    apart = replace(bench, hot=LRUCache(HOT_CHECKPOINTS), lock=threading.Lock())
+    if warm_within(within_s, _steps(apart, torch.get_num_threads())):
+        bench.hot.update(apart.hot)
+
+
+def _steps(bench: Bench, threads: int) -> Iterator[None]:
+    torch.set_num_threads(threads)  # each thread has to say it for itself
     for ref in checkpoints_in_use(bench.backends)[:HOT_CHECKPOINTS]:
         checkpoint = _loaded(bench, ref)
+        yield
         if checkpoint is not None:
             _one_step(bench, checkpoint, *_usual_shape(checkpoint))
+            yield
     with reading(bench.backends.engine) as connection:
         kinds = recent_kinds(connection)
     for kind in kinds[:MOST_SHAPES]:
         checkpoint = _loaded(bench, kind.checkpoint)
-        if checkpoint is not None and kind.support_examples <= MOST_EXAMPLES:
+        yield
+        if checkpoint is not None:
             _one_step(bench, checkpoint, kind.support_examples, kind.outputs)
+            yield
     bench.backends.queue.try_out()
 
 
@@ -50,12 +73,14 @@ def _loaded(bench: Bench, ref: CheckpointRef) -> Checkpoint | None:
 
 def _usual_shape(checkpoint: Checkpoint) -> tuple[int, int]:
     """Support examples and outputs where nothing more is known."""
-    kind = find_kind(checkpoint.learner.task)
-    most = min(checkpoint.max_way or 5, MOST_EXAMPLES)
+    kind, weight = find_kind(checkpoint.learner.task), example_weight(checkpoint.input_shape)
+    most = min(checkpoint.max_way or 5, max(1, MOST_WEIGHT // weight))
     return kind.usual_size(most, checkpoint.learner.head.outputs)
 
 
 def _one_step(bench: Bench, checkpoint: Checkpoint, examples: int, outputs: int) -> None:
+    if examples * example_weight(checkpoint.input_shape) > MOST_WEIGHT:
+        return
     kind = find_kind(checkpoint.learner.task)
     x = np.zeros((examples, *checkpoint.input_shape), np.float32)
     support = {INPUT: x, TARGET: kind.blank_targets(examples, outputs)}
