@@ -93,16 +93,18 @@ def run_batch(bench: Bench, held: Sequence[Adaptation], progress: Progress) -> l
         log.exception("batch failed", extra=_about(held))
         if len(held) == 1:
             return [Failure(code="internal", detail="the service made a mistake; it was logged")]
-        return [run_batch(bench, [one], progress)[0] for one in held]
+        return [run_batch(bench, [adaptation], progress)[0] for adaptation in held]
 
 
-def load_work(bench: Bench, one: Adaptation) -> Work | Failure:
+def load_work(bench: Bench, adaptation: Adaptation) -> Work | Failure:
     """A row's support set out of the store."""
     try:
-        arrays = unpack_arrays(bench.backends.store.get(one.tenant_id, one.support_digest))
+        arrays = unpack_arrays(
+            bench.backends.store.get(adaptation.tenant_id, adaptation.support_digest)
+        )
     except (BlobMissing, BlobDamaged):
         return Failure(code="damaged", detail="the stored support set failed its check")
-    return Work(support=arrays, step_size=one.step_size)
+    return Work(support=arrays, step_size=adaptation.step_size)
 
 
 def _run(bench: Bench, held: Sequence[Adaptation], progress: Progress) -> list[Result]:
@@ -112,7 +114,7 @@ def _run(bench: Bench, held: Sequence[Adaptation], progress: Progress) -> list[R
     except (BlobMissing, BlobDamaged, InvalidCheckpoint):
         lost = Failure(code="damaged", detail="the stored checkpoint failed its check")
         return [lost for _ in held]
-    loaded = [load_work(bench, one) for one in held]
+    loaded = [load_work(bench, adaptation) for adaptation in held]
     ready = [work for work in loaded if isinstance(work, Work)]
     progress.moved()
     started = time.perf_counter()
@@ -131,11 +133,13 @@ def _run(bench: Bench, held: Sequence[Adaptation], progress: Progress) -> list[R
     results: list[Result] = []
     # A row alone says by itself that the store is full; a batch that fails runs row by row.
     with bench.backends.store.together() if len(held) > 1 else nullcontext():
-        for one, work in zip(held, loaded, strict=True):
+        for adaptation, work in zip(held, loaded, strict=True):
             result = next(adapted) if isinstance(work, Work) else work
             if isinstance(result, Adapted) and isinstance(work, Work):
-                timing = _timing(one, load_ms, adapt_ms, len(ready))
-                made = outcome_of(bench, checkpoint, one, work, result, timing, progress.moved)
+                timing = _timing(adaptation, load_ms, adapt_ms, len(ready))
+                made = outcome_of(
+                    bench, checkpoint, adaptation, work, result, timing, progress.moved
+                )
                 results.append(made)
             elif isinstance(result, Failure):
                 results.append(result)
@@ -147,9 +151,11 @@ def _about(held: Sequence[Adaptation]) -> dict[str, object]:
     return {**ids_of([adaptation.id for adaptation in held]), "E": len(held)}
 
 
-def _timing(one: Adaptation, load_ms: float, adapt_ms: float, batch_size: int) -> dict[str, Any]:
+def _timing(
+    adaptation: Adaptation, load_ms: float, adapt_ms: float, batch_size: int
+) -> dict[str, Any]:
     """In milliseconds: until the claim, reading what the batch needs, and its one stacked call."""
-    waited = (one.started_at or one.queued_at) - one.queued_at
+    waited = (adaptation.started_at or adaptation.queued_at) - adaptation.queued_at
     return {
         "queued_ms": round(max(waited, 0) * 1000, 3),
         "load_ms": round(load_ms, 3),

@@ -25,7 +25,7 @@ Result = Outcome | Failure
 def outcome_of(
     bench: Bench,
     checkpoint: Checkpoint,
-    one: Adaptation,
+    adaptation: Adaptation,
     work: Work,
     adapted: Adapted,
     timing: dict[str, Any],
@@ -37,23 +37,25 @@ def outcome_of(
     """
     metrics: dict[str, Any] = {"support_loss": [float(loss) for loss in adapted.losses]}
     predictions = None
-    if one.query_digest is not None:
+    if adaptation.query_digest is not None:
         try:
-            query = unpack_arrays(bench.backends.store.get(one.tenant_id, one.query_digest))
+            query = unpack_arrays(
+                bench.backends.store.get(adaptation.tenant_id, adaptation.query_digest)
+            )
         except (BlobMissing, BlobDamaged):
             return Failure(code="damaged", detail="the stored query set failed its check")
         outputs = query_outputs(checkpoint, adapted, query[INPUT]).numpy()
         if not np.isfinite(outputs).all():
             return Failure(code="diverged", detail="a query's prediction is not finite")
-        predictions = find_kind(one.task).readable(outputs, one.classes)
-        metrics |= _query_metrics(checkpoint, one, work, query, outputs)
-    if one.assess:
+        predictions = find_kind(adaptation.task).readable(outputs, adaptation.classes)
+        metrics |= _query_metrics(checkpoint, adaptation, work, query, outputs)
+    if adaptation.assess:
         metrics |= leave_one_out(
-            checkpoint, work, outputs=one.outputs, steps=one.steps, progress=progress
+            checkpoint, work, outputs=adaptation.outputs, steps=adaptation.steps, progress=progress
         )
     storing = time.perf_counter()
     try:
-        phi = store_phi(bench, checkpoint, one, adapted)
+        phi = store_phi(bench, checkpoint, adaptation, adapted)
     except StoreFull:
         return Failure(code="store-full", detail="there is no room for the adapted parameters")
     timing = timing | {"store_ms": round((time.perf_counter() - storing) * 1000, 3)}
@@ -61,12 +63,16 @@ def outcome_of(
 
 
 def _query_metrics(
-    checkpoint: Checkpoint, one: Adaptation, work: Work, query: Arrays, outputs: NDArray[np.float32]
+    checkpoint: Checkpoint,
+    adaptation: Adaptation,
+    work: Work,
+    query: Arrays,
+    outputs: NDArray[np.float32],
 ) -> dict[str, float | None]:
     if TARGET not in query:
         return {}
-    kind = find_kind(one.task)
-    before = before_adaptation(checkpoint, work, outputs=one.outputs)
+    kind = find_kind(adaptation.task)
+    before = before_adaptation(checkpoint, work, outputs=adaptation.outputs)
     untouched = query_outputs(checkpoint, before, query[INPUT]).numpy()
     return {
         f"query_{kind.measure}": kind.score(outputs, query[TARGET]),
@@ -74,14 +80,16 @@ def _query_metrics(
     }
 
 
-def store_phi(bench: Bench, checkpoint: Checkpoint, one: Adaptation, adapted: Adapted) -> str:
+def store_phi(
+    bench: Bench, checkpoint: Checkpoint, adaptation: Adaptation, adapted: Adapted
+) -> str:
     """Keeps φ as a blob of the tenant; its digest."""
     return bench.backends.store.put(
-        one.tenant_id, dump_adapted(adapted, description_of(checkpoint, one))
+        adaptation.tenant_id, dump_adapted(adapted, description_of(checkpoint, adaptation))
     )
 
 
-def description_of(checkpoint: Checkpoint, one: Adaptation) -> dict[str, Any]:
+def description_of(checkpoint: Checkpoint, adaptation: Adaptation) -> dict[str, Any]:
     """What the adapted model's file says of itself; equal adaptations say the same."""
     learner = checkpoint.learner
     return {
@@ -93,13 +101,13 @@ def description_of(checkpoint: Checkpoint, one: Adaptation) -> dict[str, Any]:
             "shape": list(checkpoint.input_shape),
             "preprocessing": checkpoint.preprocessing,
         },
-        "classes": list(one.classes) if one.classes is not None else None,
-        "outputs": one.outputs,
-        "steps": one.steps,
-        "step_size": one.step_size,
+        "classes": list(adaptation.classes) if adaptation.classes is not None else None,
+        "outputs": adaptation.outputs,
+        "steps": adaptation.steps,
+        "step_size": adaptation.step_size,
         "checkpoint": {
-            "name": one.checkpoint.name,
-            "version": one.checkpoint.version,
-            "digest": f"sha256:{one.checkpoint.digest}",
+            "name": adaptation.checkpoint.name,
+            "version": adaptation.checkpoint.version,
+            "digest": f"sha256:{adaptation.checkpoint.digest}",
         },
     }

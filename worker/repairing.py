@@ -27,29 +27,31 @@ def repair(bench: Bench, adaptation_id: str) -> bool:
     A row whose support set is damaged as well becomes *failed*. Raises StoreUnavailable.
     """
     bind_contextvars(adaptation_id=adaptation_id, worker=bench.name)
-    one = _find(bench, adaptation_id)
-    if one is None or one.status is not Status.SUCCEEDED:
+    adaptation = _find(bench, adaptation_id)
+    if adaptation is None or adaptation.status is not Status.SUCCEEDED:
         return False
-    if _is_whole(bench, one):
+    if _is_whole(bench, adaptation):
         return True
-    work = load_work(bench, one)
+    work = load_work(bench, adaptation)
     if isinstance(work, Failure):
         now = _find(bench, adaptation_id)
         if now is not None and _is_whole(bench, now):  # somebody else was faster
             return True
         with writing(bench.backends.engine) as connection:
-            lose(connection, one)
+            lose(connection, adaptation)
         log.error("parameters and support set are lost", extra={"status": "failed"})
-        tell_changed(bench.backends.queue.redis, [one.id])
+        tell_changed(bench.backends.queue.redis, [adaptation.id])
         return False
-    phi_digest = _derive(bench, one, work)
+    phi_digest = _derive(bench, adaptation, work)
     if phi_digest is None:  # memory, or θ: another time, or another worker, may do better
         log.warning("parameters not derived again")
         return False
     with writing(bench.backends.engine) as connection:
-        replace_phi(connection, one, phi_digest)
-    log.warning("parameters derived again", extra={"status": one.status, "steps": one.steps})
-    tell_changed(bench.backends.queue.redis, [one.id])
+        replace_phi(connection, adaptation, phi_digest)
+    log.warning(
+        "parameters derived again", extra={"status": adaptation.status, "steps": adaptation.steps}
+    )
+    tell_changed(bench.backends.queue.redis, [adaptation.id])
     return True
 
 
@@ -59,20 +61,20 @@ def _find(bench: Bench, adaptation_id: str) -> Adaptation | None:
         return find(connection, tenant_id, adaptation_id) if tenant_id else None
 
 
-def _is_whole(bench: Bench, one: Adaptation) -> bool:
+def _is_whole(bench: Bench, adaptation: Adaptation) -> bool:
     try:
-        bench.backends.store.get(one.tenant_id, str(one.phi_digest))
+        bench.backends.store.get(adaptation.tenant_id, str(adaptation.phi_digest))
     except (BlobMissing, BlobDamaged):
         return False
     return True
 
 
-def _derive(bench: Bench, one: Adaptation, work: Work) -> str | None:
+def _derive(bench: Bench, adaptation: Adaptation, work: Work) -> str | None:
     try:
-        checkpoint = hot_checkpoint(bench, one.checkpoint)
+        checkpoint = hot_checkpoint(bench, adaptation.checkpoint)
     except (BlobMissing, BlobDamaged, InvalidCheckpoint):
         return None
     (result,) = adapt_rows(
-        checkpoint, [work], outputs=one.outputs, steps=one.steps, device=bench.device
+        checkpoint, [work], outputs=adaptation.outputs, steps=adaptation.steps, device=bench.device
     )
-    return store_phi(bench, checkpoint, one, result) if isinstance(result, Adapted) else None
+    return store_phi(bench, checkpoint, adaptation, result) if isinstance(result, Adapted) else None

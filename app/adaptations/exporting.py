@@ -15,13 +15,13 @@ def check_format(wanted: str) -> None:
         raise refusal("validation", "/format", f"expected one of {', '.join(FORMATS)}")
 
 
-def adapted_file(backends: Backends, one: Adaptation) -> bytes:
+def adapted_file(backends: Backends, adaptation: Adaptation) -> bytes:
     """The .safetensors file of a succeeded adaptation, as it lies in the store.
 
     Raises ServiceError where there is no result, or ``damaged`` while it is derived again.
     """
-    check_ended_well(one)
+    check_ended_well(adaptation)
     try:
-        return read_blob(backends, one.tenant_id, str(one.phi_digest))
+        return read_blob(backends, adaptation.tenant_id, str(adaptation.phi_digest))
     except (BlobMissing, BlobDamaged) as error:
-        raise damaged(backends, one) from error
+        raise damaged(backends, adaptation) from error

@@ -15,29 +15,29 @@ from app.values.adaptation import Adaptation
 from app.values.checkpoint import CheckpointRef, CheckpointRow
 
 
-def show_adaptation(one: Adaptation) -> schemas.Adaptation:
+def show_adaptation(adaptation: Adaptation) -> schemas.Adaptation:
     """The adaptation as its owner sees it."""
     return schemas.Adaptation.model_validate(
         {
-            "id": one.id,
-            "status": one.status.value,
-            "checkpoint": show_reference(one.checkpoint),
-            "task": one.task,
-            "classes": list(one.classes) if one.classes is not None else None,
-            "steps": one.steps,
-            "step_size": one.step_size,
-            "support_examples": one.support_examples,
-            "metrics": one.metrics,
-            "predictions": one.predictions,
-            "error": one.error,
-            "attempts": one.attempts,
-            "name": one.name,
-            "metadata": one.metadata,
-            "timing": one.timing,
-            "created_at": _time(one.created_at),
-            "started_at": _time(one.started_at),
-            "finished_at": _time(one.finished_at),
-            "expires_at": _time(one.expires_at),
+            "id": adaptation.id,
+            "status": adaptation.status.value,
+            "checkpoint": show_reference(adaptation.checkpoint),
+            "task": adaptation.task,
+            "classes": list(adaptation.classes) if adaptation.classes is not None else None,
+            "steps": adaptation.steps,
+            "step_size": adaptation.step_size,
+            "support_examples": adaptation.support_examples,
+            "metrics": adaptation.metrics,
+            "predictions": adaptation.predictions,
+            "error": adaptation.error,
+            "attempts": adaptation.attempts,
+            "name": adaptation.name,
+            "metadata": adaptation.metadata,
+            "timing": adaptation.timing,
+            "created_at": _time(adaptation.created_at),
+            "started_at": _time(adaptation.started_at),
+            "finished_at": _time(adaptation.finished_at),
+            "expires_at": _time(adaptation.expires_at),
         }
     )
 

@@ -100,10 +100,10 @@ async def adapt(request: Request, caller: MayAdapt, here: Here) -> Response:
     )
     wait_s = wait_of(prefer, default_s=settings.wait_default_s, limit_s=settings.wait_limit_s)
     timing.mark("parse")
-    one, replayed = await _place(here, order, wait_s, limiter, timing)
-    tell_rows_timing(timing, one.timing)
+    adaptation, replayed = await _place(here, order, wait_s, limiter, timing)
+    tell_rows_timing(timing, adaptation.timing)
     applied = preference_applied(prefer, limit_s=settings.wait_limit_s)
-    return _answer(one, replayed=replayed, applied=applied)
+    return _answer(adaptation, replayed=replayed, applied=applied)
 
 
 async def _read_content(request: Request, here: Service) -> tuple[Any, CapacityLimiter | None]:
@@ -172,23 +172,27 @@ async def _place(
     adaptation_id = new_id()
     place = partial(place_order, here.backends, order, adaptation_id)
     async with here.news.ended(adaptation_id) as ended:  # listen first, then commit
-        one, replayed = await run_sync(place, limiter=limiter)
+        adaptation, replayed = await run_sync(place, limiter=limiter)
         timing.mark("commit")
-        bind_contextvars(adaptation_id=one.id)
+        bind_contextvars(adaptation_id=adaptation.id)
         if not replayed:
-            log.info("adaptation placed", extra={"status": one.status, "steps": one.steps})
-            one = await wait_for_end(here, one, ended, wait_s)
+            log.info(
+                "adaptation placed", extra={"status": adaptation.status, "steps": adaptation.steps}
+            )
+            adaptation = await wait_for_end(here, adaptation, ended, wait_s)
             timing.mark("wait")
-            return one, False
-    return await join_wait(here, one, wait_s), True
+            return adaptation, False
+    return await join_wait(here, adaptation, wait_s), True
 
 
-def _answer(one: Adaptation, *, replayed: bool, applied: str | None) -> Response:
-    headers = {"Location": f"/adaptations/{one.id}"}
+def _answer(adaptation: Adaptation, *, replayed: bool, applied: str | None) -> Response:
+    headers = {"Location": f"/adaptations/{adaptation.id}"}
     if replayed:
         headers["Idempotency-Replayed"] = "true"
     if applied:
         headers["Preference-Applied"] = applied
-    if one.status in FINAL:
-        return json_answer(show_adaptation(one), status=201, headers=headers)
-    return json_answer(show_adaptation(one), status=202, headers=headers | {"Retry-After": "1"})
+    if adaptation.status in FINAL:
+        return json_answer(show_adaptation(adaptation), status=201, headers=headers)
+    return json_answer(
+        show_adaptation(adaptation), status=202, headers=headers | {"Retry-After": "1"}
+    )

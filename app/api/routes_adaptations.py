@@ -44,10 +44,10 @@ async def read_adaptation(
     limit = here.backends.settings.wait_limit_s
     seconds = read_seconds(query["wait"][0], limit=limit, pointer="/wait") if query else 0
     known = read_adaptation_id(adaptation_id)
-    one = await run_sync(find_adaptation, here.backends, caller.tenant_id, known)
-    one = await join_wait(here, one, seconds) if seconds else one
-    tell_rows_timing(timing_of(request.scope), one.timing)
-    return json_answer(show_adaptation(one))
+    adaptation = await run_sync(find_adaptation, here.backends, caller.tenant_id, known)
+    adaptation = await join_wait(here, adaptation, seconds) if seconds else adaptation
+    tell_rows_timing(timing_of(request.scope), adaptation.timing)
+    return json_answer(show_adaptation(adaptation))
 
 
 @router.get(
@@ -71,12 +71,12 @@ async def download_parameters(
         raise refusal("validation", "/format", "expected format=safetensors, got none")
     check_format(query["format"][0])
     known = read_adaptation_id(adaptation_id)
-    one = await run_sync(find_adaptation, here.backends, caller.tenant_id, known)
-    data = await run_sync(adapted_file, here.backends, one)
-    headers = HEADERS | {"ETag": f'"{one.phi_digest}"'}
+    adaptation = await run_sync(find_adaptation, here.backends, caller.tenant_id, known)
+    data = await run_sync(adapted_file, here.backends, adaptation)
+    headers = HEADERS | {"ETag": f'"{adaptation.phi_digest}"'}
     if _knows(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    headers["Content-Disposition"] = f'attachment; filename="{one.id}.safetensors"'
+    headers["Content-Disposition"] = f'attachment; filename="{adaptation.id}.safetensors"'
     return Response(data, media_type="application/octet-stream", headers=headers)
 
 

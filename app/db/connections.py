@@ -107,7 +107,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 def _turn(engine: Engine) -> Iterator[None]:
     """One writer at a time of this process, in order, where the database takes one at a time.
 
-    SQLite itself has them sleep and try again, up to 0.1 s at a time, whoever came first.
+    SQLite itself has them sleep and try again, up to 0.1 s at a time, in no order.
     """
     turn = _turns.get(engine)
     if turn is None:

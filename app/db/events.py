@@ -29,6 +29,9 @@ def record_all(
     connection: Connection, kind: str, of: Sequence[tuple[str, Mapping[str, Any]]]
 ) -> None:
     """Appends an event of one kind to each of these adaptations, with its detail."""
-    rows = [{"of": one, "told": str(kind), "about": dict(detail)} for one, detail in of]
+    rows = [
+        {"of": adaptation_id, "told": str(kind), "about": dict(detail)}
+        for adaptation_id, detail in of
+    ]
     if rows:
         connection.execute(APPEND, rows)

@@ -27,7 +27,7 @@ def owner_of(connection: Connection, adaptation_id: str) -> str | None:
 
 
 def find(connection: Connection, tenant_id: str, adaptation_id: str) -> Adaptation | None:
-    """A tenant's adaptation; None where there is none, whoever else may have one of this id."""
+    """A tenant's adaptation; None where there is none of this id, or it is another tenant's."""
     found = find_lasting(connection, tenant_id, adaptation_id)
     return found.value if found else None
 
@@ -40,11 +40,11 @@ def find_lasting(
     row = connection.execute(FIND, asked).one_or_none()
     if row is None:
         return None
-    one = adaptation_of(row)
+    adaptation = adaptation_of(row)
     left = math.inf if row.left_s is None else float(row.left_s)
-    if left <= 0 and one.status is Status.SUCCEEDED:  # the sweeper will write it down
-        one = replace(one, status=advance(one.status, Status.EXPIRED))
-    return Lasting(value=one, left_s=left)
+    if left <= 0 and adaptation.status is Status.SUCCEEDED:  # the sweeper will write it down
+        adaptation = replace(adaptation, status=advance(adaptation.status, Status.EXPIRED))
+    return Lasting(value=adaptation, left_s=left)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class Kind:
 
 
 def recent_kinds(connection: Connection, *, limit: int = 200) -> list[Kind]:
-    """The kinds of the latest succeeded adaptations, whoever's, newest first, each once."""
+    """The kinds of the latest succeeded adaptations of all tenants, newest first, each once."""
     parts = [getattr(t.c, f"checkpoint_{f.name}") for f in fields(CheckpointRef)]
     query = (
         select(*parts, t.c.outputs, t.c.support_examples)

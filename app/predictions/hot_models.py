@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class HotModels:
-    """Models by tenant and digest of their blob; each is loaded once at a time, whoever asks.
+    """Models by tenant and digest of their blob; each is loaded once at a time, however many ask.
 
     All who wait are told how that load ended. With cachetools' ``cached(condition=…)`` they would
     try one after the other where it failed: 16 of them 3.2 s, for a store that fails after 0.2 s.

@@ -1,4 +1,4 @@
-"""One prediction, whoever asks for it: find the model, decode the inputs, wait, forward.
+"""One prediction, for every door of the service: find the model, decode the inputs, wait, forward.
 
 It knows no HTTP. Torch is imported late: only a process that predicts loads it.
 """

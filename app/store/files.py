@@ -40,7 +40,7 @@ class FileStore:
         path = self._path(tenant, digest)
         with _failures_named():
             if _holds(path, data):
-                _sync_folder(path.parent)  # whoever wrote it may not have come to that
+                _sync_folder(path.parent)  # who wrote it may have died before that
             else:
                 self._write(path, data)
         return digest

@@ -108,7 +108,7 @@ class World:
         return self.service.data_dir / "blobs" / row.tenant_id / row.phi_digest
 
     def count(self) -> int:
-        """How many adaptations there are, whoever's."""
+        """How many adaptations there are, of all tenants."""
         with reading(self.engine) as connection:
             return connection.execute(select(func.count()).select_from(adaptations)).scalar_one()
 
