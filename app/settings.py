@@ -210,10 +210,16 @@ def _shown_default(value: object) -> str:
     return "—" if value is None or value is PydanticUndefined else f"`{value}`"
 
 
+PAGE = """# Settings
+
+All settings are environment variables; the commands and the compose file obey the same ones.
+This page is rendered from `app/settings.py` by `make docs`.
+
+{table}
+Beside them `fewstep train`, `evaluate` and `reproduce` read where Omniglot lies from
+`FEWSTEP_OMNIGLOT`, the folder with its two zips; unset, and without `--data`, it is downloaded to
+`fewstep/omniglot` under `XDG_CACHE_HOME` (`~/.cache`).
+"""
+
 if __name__ == "__main__":
-    sys.stdout.write(
-        "# Settings\n\n"
-        "All settings are environment variables; the commands and the compose file obey the same"
-        " ones.\nThis table is rendered from `app/settings.py` by `make docs`.\n\n"
-    )
-    sys.stdout.write(settings_table())
+    sys.stdout.write(PAGE.format(table=settings_table()))

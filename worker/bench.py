@@ -22,8 +22,8 @@ HOT_CHECKPOINTS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """A worker process. ``name`` is new for every process, so that a reused pid is nobody's
-    heir.
+    """A worker process. ``name`` is new for every process, so that one with a pid used before takes
+    over no claims.
     """
 
     backends: Backends

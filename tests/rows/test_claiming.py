@@ -88,8 +88,8 @@ def test_stale_epoch_can_neither_finish_nor_fail_nor_renew_a_row(engine: Engine)
     [stale] = claimed(engine, worker="frozen")
     lapse(engine, mine)
     assert recovered(engine) == [mine]
-    [heir] = claimed(engine, worker="heir")
-    assert (heir.id, heir.epoch) == (mine, stale.epoch + 1)
+    [taken] = claimed(engine, worker="next holder")
+    assert (taken.id, taken.epoch) == (mine, stale.epoch + 1)
 
     with writing(engine) as connection:
         assert not succeed(connection, [(stale, OUTCOME)])
@@ -97,7 +97,7 @@ def test_stale_epoch_can_neither_finish_nor_fail_nor_renew_a_row(engine: Engine)
         assert extend_leases(connection, [stale], lease_s=10_000) == 0
 
     assert value(engine, "status", mine) == "running"
-    assert value(engine, "worker", mine) == "heir"
+    assert value(engine, "worker", mine) == "next holder"
     assert [kind for _, kind in events(engine, mine)] == ["queued", "running", "queued", "running"]
 
 

@@ -138,7 +138,7 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(
         with writing(bench.backends.engine) as connection:
             connection.execute(text("UPDATE adaptations SET lease_until = 0"))
             recover_lost(connection)
-            claim(connection, worker="heir", limit=1, lease_s=60, most_example_steps=20_000)
+            claim(connection, worker="next holder", limit=1, lease_s=60, most_example_steps=20_000)
         return result
 
     monkeypatch.setattr(worker.batch, "adapt_rows", overtaken)

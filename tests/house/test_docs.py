@@ -1,0 +1,55 @@
+"""What the documents name is there: files, links, and names of the code."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "examples" / "plugin" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+CODE = "\n".join(
+    path.read_text()
+    for room in ("app", "worker", "models", "benchmarks", "migrations", "tests", "examples")
+    for path in sorted((ROOT / room).rglob("*"))
+    if path.suffix in (".py", ".toml") and path.name != Path(__file__).name
+) + "".join((ROOT / name).read_text() for name in ("Makefile", "Dockerfile", "pyproject.toml"))
+FILE = re.compile(r"(?:app|worker|models|benchmarks|tests|migrations|examples|docs)/[\w./-]*\w")
+NAME = re.compile(r"_?[A-Za-z]\w*_\w+(?:\(\))?")
+# Celery's settings, torch's buffers and a folder of the reader's own.
+THEIRS = {
+    "acks_late",
+    "reject_on_worker_lost",
+    "running_mean",
+    "running_var",
+    "num_batches_tracked",
+    "my_folder",
+    "XDG_CACHE_HOME",
+}
+
+
+def quoted(page: Path) -> set[str]:
+    return set(re.findall(r"`([^`\n]+)`", page.read_text()))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_and_link_of_a_page_is_there(page: Path) -> None:
+    files = {word for word in quoted(page) if FILE.fullmatch(word)}
+    links = set(re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page.read_text()))
+
+    missing = {file for file in files if not (ROOT / file).exists()}
+    broken = {link for link in links if not (page.parent / link).exists()}
+
+    assert (missing, broken) == (set(), set())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_name_of_the_code_on_a_page_is_in_the_code(page: Path) -> None:
+    names = {word.rstrip("()") for word in quoted(page) if NAME.fullmatch(word)} - THEIRS
+
+    unknown = {name for name in names if not name.startswith("FEWSTEP_") and name not in CODE}
+
+    assert unknown == set()
