@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models.engine.backward import Tape
+from models.engine.backward import RecordedLayers
 from models.engine.layers import forward_stacked, is_stackable
 from models.engine.patches import as_matrices
 from models.episodes import Examples
@@ -22,7 +22,7 @@ from models.normalisation import EpisodeNorm, Params, Prior, Statistics, forward
 
 Normalisation = Literal["support", "batch"]
 Adapts = Literal["all", "weights", "head"]
-_Losses = Callable[[Params, bool], tuple[Tensor, Statistics]]  # whether differentiated twice
+_Losses = Callable[[Params], tuple[Tensor, Statistics]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +143,7 @@ def walk(
         yield point
         phi = phi | _inner_step(moved, gradient, recipe, step)
         progress()
-    losses, statistics = losses_at({name: phi[name] for name in moving}, False)
+    losses, statistics = losses_at({name: phi[name] for name in moving})
     yield Point(phi, statistics, losses)
 
 
@@ -211,20 +211,18 @@ def _losses_of(learner: Learner, phi: Params, support: Examples, adapts: Adapts)
     kind = learner.kind
     if adapts == "head":  # the features stay, so they are computed once
         features, statistics = _on_support(learner, _body(phi), support.x)
-        return lambda head, _: (kind.losses(apply_head(head, features), support), statistics)
+        return lambda head: (kind.losses(apply_head(head, features), support), statistics)
 
-    def losses_at(moved: Params, twice: bool) -> tuple[Tensor, Statistics]:
+    def losses_at(moved: Params) -> tuple[Tensor, Statistics]:
         at = phi | moved
-        features, statistics = _on_support(learner, _body(at), support.x, twice=twice)
+        features, statistics = _on_support(learner, _body(at), support.x)
         return kind.losses(apply_head(at, features), support), statistics
 
     return losses_at
 
 
-def _on_support(
-    learner: Learner, body: Params, x: Tensor, *, twice: bool = False
-) -> tuple[Tensor, Statistics]:
-    return forward_stacked(learner.network, body, x, prior=_prior(learner), twice=twice)
+def _on_support(learner: Learner, body: Params, x: Tensor) -> tuple[Tensor, Statistics]:
+    return forward_stacked(learner.network, body, x, prior=_prior(learner))
 
 
 def _prior(learner: Learner) -> Prior | None:
@@ -240,13 +238,13 @@ def _written_gradient(learner: Learner, phi: Params, support: Examples) -> tuple
     """The same as ``_gradient`` without a graph."""
     assert is_stackable(learner.network)
     with torch.no_grad():
-        tape = Tape(params=_body(phi), prior=_prior(learner))
-        features = learner.network.stacked(tape, support.x)
+        layers = RecordedLayers(params=_body(phi), prior=_prior(learner))
+        features = learner.network.stacked(layers, support.x)
         outputs = apply_head(phi, features)
         losses, for_outputs = learner.kind.losses_back(outputs, support)
-        tape.rewind(torch.bmm(for_outputs, phi[WEIGHT]))
+        layers.rewind(torch.bmm(for_outputs, phi[WEIGHT]))
         head = {WEIGHT: torch.bmm(for_outputs.mT, features), BIAS: for_outputs.sum(dim=1)}
-    return Point(phi, tape.used, losses), tape.gradients | head
+    return Point(phi, layers.used, losses), layers.gradients | head
 
 
 def _gradient(
@@ -258,7 +256,7 @@ def _gradient(
     """
     with torch.enable_grad():
         at = {name: _variable(value) for name, value in moved.items()}
-        losses, statistics = losses_at(at, meta and not first)
+        losses, statistics = losses_at(at)
         gradients = torch.autograd.grad(
             losses.sum(),
             list(at.values()),

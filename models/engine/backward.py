@@ -20,7 +20,7 @@ Back = Callable[[Tensor], Tensor | None]
 
 
 @dataclass(slots=True, kw_only=True)
-class Tape(Layers):
+class RecordedLayers(Layers):
     """The same layers, each of which leaves behind how its gradient goes back.
 
     gradients: of the parameters that were asked for, once ``rewind`` has run.
@@ -32,8 +32,8 @@ class Tape(Layers):
     def rewind(self, gradient: Tensor | None) -> None:
         """From the gradient in what the last layer gave to those in all parameters.
 
-        A layer's memory is given back with its gradient: what leads back holds the tape itself, and
-        would otherwise wait for the collector of cycles.
+        A layer's memory is given back with its gradient: what leads back holds the layers
+        themselves, and would otherwise wait for the collector of cycles.
         """
         while self.backs:
             assert gradient is not None, "only the first layer may have no gradient in its input"

@@ -1,31 +1,20 @@
-"""Layers of stacked episodes with their gradients written out, and as nodes of torch's graph.
+"""Convolution and normalisation of stacked episodes with their gradients written out.
 
-A gradient is written twice: as arithmetic that reuses memory, for an inner step whose graph nobody
-needs, and by torch's own operations, for a meta-gradient to pass through. Statistics of the batch
-are pooled with a prior's (``models/normalisation.py``); a share of 1 is the batch alone.
+Arithmetic that reuses memory, for an inner step whose graph nobody needs: with 64 filters and one
+thread a seventh (32 episodes) to a quarter (one) of an adaptation's time. Held by tests to the
+graph of ``models/engine/layers.py``.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd import Function
 
+from models.engine.layers import Known
 from models.engine.patches import KERNEL, convolve, fold, gather, is_large, matrices, shape_of
 from models.normalisation import pooled
 
 Gradient = Tensor | None
-
-
-class Known(NamedTuple):
-    """What is known beside the batch: a prior's mean and variance (C,), and the share of the batch
-    in the pooled sample.
-    """
-
-    mean: Tensor
-    var: Tensor
-    share: float
 
 
 class Normalised(NamedTuple):
@@ -108,9 +97,7 @@ def normalise_(
     return pooled_mean[:, 0], var[:, 0], saved
 
 
-def normalised_back(
-    saved: Normalised, for_z: Tensor, for_mean: Gradient = None, for_var: Gradient = None
-) -> tuple[Tensor, Tensor]:
+def normalised_back(saved: Normalised, for_z: Tensor) -> tuple[Tensor, Tensor]:
     """The gradients in the rows (E, R, C) and in the bias (E, C), from those in the outputs."""
     centred, activation, scale, offset, share = saved
     each = share / centred.shape[1]
@@ -122,122 +109,7 @@ def normalised_back(
     # 2 / R of the gradient in the batch's variance, and 1 / R of that in its mean, which moves the
     # pooled mean by its share and the pooled variance with the gap between the two
     by_var = for_scale.mul_(scale * scale).mul_(scale).mul_(-each)
-    if for_var is not None:
-        by_var.add_(for_var[:, None], alpha=2 * each)
     by_mean = (scale * for_bias).mul_(-each)
-    if for_mean is not None:
-        by_mean.add_(for_mean[:, None], alpha=each)
     if offset is not None:
         by_mean.addcmul_(offset, by_var)
     return g.mul_(scale).addcmul_(centred, by_var).add_(by_mean), for_bias[:, 0]
-
-
-class ConvNormRelu(Function):
-    """x (E, B, H, W, C), filters (E, F, C, 3, 3), bias (E, F), what is known (F,), eps, stride ->
-    activations (E, B, h, w, F), pooled mean and variance (E, F).
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        mean_0: Tensor,
-        var_0: Tensor,
-        share: float,
-        eps: float,
-        stride: int,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        rows, conv = convolve_rows(x, weight, stride)
-        mean, var, norm = normalise_(rows, bias, Known(mean_0, var_0, share), eps)
-        ctx.save_for_backward(x, weight, bias, mean_0, var_0, conv.patches, *norm[:-1])
-        ctx.share, ctx.eps, ctx.stride = share, eps, stride
-        ctx.set_materialize_grads(False)
-        return norm.activation.view(shape_of(x, weight, stride)), mean, var
-
-    @staticmethod
-    def backward(ctx: Any, for_z: Gradient, for_mean: Gradient, for_var: Gradient) -> Any:
-        x, weight, bias, mean_0, var_0, patches, *norm = ctx.saved_tensors
-        to_x = ctx.needs_input_grad[0]
-        if torch.is_grad_enabled():
-
-            def again(weight: Tensor, bias: Tensor, x: Tensor = x) -> tuple[Tensor, ...]:
-                maps = convolve(x, weight, ctx.stride)
-                known = Known(mean_0, var_0, ctx.share)
-                z, mean, var = twice_differentiable(maps.flatten(1, 3), bias, known, ctx.eps)
-                return z.view(maps.shape), mean, var
-
-            inputs = (weight, bias, x) if to_x else (weight, bias)
-            found = (*_graph_of(again, inputs, (for_z, for_mean, for_var)), None)
-            return found[2], found[0], found[1], *(None,) * 5
-        saved = Normalised(*norm, ctx.share)  # type: ignore[call-arg]
-        for_z = torch.zeros_like(saved.activation) if for_z is None else for_z.flatten(1, 3)
-        for_rows, for_bias = normalised_back(saved, for_z, for_mean, for_var)
-        conv = Convolved(x, weight, patches, ctx.stride)
-        return *convolved_back(conv, for_rows, to_x=to_x), for_bias, *(None,) * 5
-
-
-class NormRelu(Function):
-    """Rows (E, R, C), bias (E, C), what is known (C,), eps -> activations (E, R, C), pooled mean
-    and variance (E, C).
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        rows: Tensor,
-        bias: Tensor,
-        mean_0: Tensor,
-        var_0: Tensor,
-        share: float,
-        eps: float,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        mean, var, norm = normalise_(rows.clone(), bias, Known(mean_0, var_0, share), eps)
-        ctx.save_for_backward(rows, bias, mean_0, var_0, *norm[:-1])
-        ctx.share, ctx.eps = share, eps
-        ctx.set_materialize_grads(False)
-        return norm.activation, mean, var
-
-    @staticmethod
-    def backward(ctx: Any, for_z: Gradient, for_mean: Gradient, for_var: Gradient) -> Any:
-        rows, bias, mean_0, var_0, *norm = ctx.saved_tensors
-        if torch.is_grad_enabled():
-
-            def again(rows: Tensor, bias: Tensor) -> tuple[Tensor, ...]:
-                return twice_differentiable(rows, bias, Known(mean_0, var_0, ctx.share), ctx.eps)
-
-            return *_graph_of(again, (rows, bias), (for_z, for_mean, for_var)), *(None,) * 4
-        saved = Normalised(*norm, ctx.share)  # type: ignore[call-arg]
-        for_z = torch.zeros_like(saved.activation) if for_z is None else for_z
-        return *normalised_back(saved, for_z, for_mean, for_var), *(None,) * 4
-
-
-def twice_differentiable(
-    rows: Tensor, bias: Tensor, known: Known, eps: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """``normalise_`` as torch's own operations, whose gradients have gradients."""
-    mean = rows.mean(1, keepdim=True)
-    centred = rows - mean
-    var = centred.square().mean(1, keepdim=True)
-    pooled_mean, var = pooled(mean, var, *known) if known.share < 1 else (mean, var)
-    scale = torch.rsqrt(var + eps)
-    shift = torch.addcmul(bias[:, None], mean - pooled_mean, scale)
-    return torch.addcmul(shift, centred, scale).relu(), pooled_mean[:, 0], var[:, 0]
-
-
-def _graph_of(
-    again: Callable[..., tuple[Tensor, ...]],
-    inputs: tuple[Tensor, ...],
-    gradients: tuple[Gradient, ...],
-) -> tuple[Tensor, ...]:
-    """The gradients in the inputs as a graph, by running the forward once more."""
-    with torch.enable_grad():
-        outputs = again(*inputs)
-        known = [(o, g) for o, g in zip(outputs, gradients, strict=True) if g is not None]
-        return torch.autograd.grad(
-            [output for output, _ in known],
-            inputs,
-            [gradient for _, gradient in known],
-            create_graph=True,
-        )

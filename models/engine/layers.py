@@ -8,26 +8,28 @@ these layers is run so; any other by ``vmap``.
 import math
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Protocol, TypeGuard
+from typing import Any, NamedTuple, Protocol, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
 from torch.nn import functional as F
 
-from models.engine.gradients import (
-    ConvNormRelu,
-    Known,
-    NormRelu,
-    convolve_rows,
-    normalise_,
-    twice_differentiable,
-)
-from models.engine.patches import convolve, shape_of
-from models.normalisation import Params, Prior, Statistics, forward
+from models.engine.patches import convolve
+from models.normalisation import Params, Prior, Statistics, forward, pooled
 
 AT_ONCE = 5_000_000  # numbers in one call on a CPU: 20 MB
 OF_OTHERS = 64  # numbers per number of the input, in a network of somebody else
+
+
+class Known(NamedTuple):
+    """What is known beside the batch: a prior's mean and variance (C,), and the share of the batch
+    in the pooled sample.
+    """
+
+    mean: Tensor
+    var: Tensor
+    share: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,15 +38,13 @@ class Layers:
 
     Everything leads with (E, B); parameters are looked up by their names and lead with (E,).
     given: statistics (E, C) of each normalisation; None: the batch's own, pooled with ``prior``.
-    used: what normalised, by the same names. twice: a gradient of the gradient is to come, so
-    torch's own operations are recorded at once and not when the first gradient asks for them.
+    used: what normalised, by the same names.
     """
 
     params: Params
     given: Statistics | None = None
     prior: Prior | None = None
     used: Statistics = field(default_factory=dict)
-    twice: bool = False
 
     def channels_last(self, x: Tensor) -> Tensor:
         """(E, B, C, H, W) -> (E, B, H, W, C)."""
@@ -52,20 +52,10 @@ class Layers:
 
     def conv_norm_relu(self, x: Tensor, path: str, *, stride: int, eps: float) -> Tensor:
         """ReLU of the normalised 3 x 3 convolution, of ``path``'s conv and norm, channels last."""
-        weight, bias = self.params[f"{path}.conv.weight"], self.params[f"{path}.norm.bias"]
+        maps = convolve(x, self.params[f"{path}.conv.weight"], stride)
         shift = self.params.get(f"{path}.conv.bias")
-        if self.given is not None or shift is not None or self.twice:
-            maps = convolve(x, weight, stride)
-            maps = maps if shift is None else maps + shift[:, None, None, None]
-            return self.norm_relu(maps, f"{path}.norm", eps=eps)
-        known = self._known(f"{path}.norm", x)
-        if torch.is_grad_enabled():
-            z, mean, var = ConvNormRelu.apply(x, weight, bias, *known, eps, stride)  # type: ignore[no-untyped-call]
-        else:  # a node for nobody costs 0.1 ms
-            rows, _ = convolve_rows(x, weight, stride)
-            mean, var, norm = normalise_(rows, bias, known, eps)
-            z = norm.activation.view(shape_of(x, weight, stride))
-        return self._use(f"{path}.norm", mean, var, z)
+        maps = maps if shift is None else maps + shift[:, None, None, None]
+        return self.norm_relu(maps, f"{path}.norm", eps=eps)
 
     def norm_relu(self, x: Tensor, path: str, *, eps: float) -> Tensor:
         """ReLU of x (E, B, …, C) normalised per channel and shifted by ``path``'s bias."""
@@ -75,11 +65,8 @@ class Layers:
             scale = torch.rsqrt(var + eps)[:, None]
             shift = bias[:, None] - mean[:, None] * scale
             z = torch.addcmul(shift, rows, scale).relu()
-        elif self.twice:
-            z, mean, var = twice_differentiable(rows, bias, self._known(path, x), eps)
         else:
-            known = self._known(path, x)
-            z, mean, var = NormRelu.apply(rows, bias, *known, eps)  # type: ignore[no-untyped-call]
+            z, mean, var = normalise(rows, bias, self._known(path, x), eps)
         return self._use(path, mean, var, z).view(x.shape)
 
     def linear(self, x: Tensor, path: str) -> Tensor:
@@ -115,6 +102,21 @@ class Layers:
     def _use(self, path: str, mean: Tensor, var: Tensor, z: Tensor) -> Tensor:
         self.used[f"{path}.mean"], self.used[f"{path}.var"] = mean, var
         return z
+
+
+def normalise(
+    rows: Tensor, bias: Tensor, known: Known, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """ReLU of rows (E, R, C) normalised per channel and shifted by bias (E, C), and the mean and
+    variance (E, C) that normalised them, pooled with what is known.
+    """
+    mean = rows.mean(1, keepdim=True)
+    centred = rows - mean
+    var = centred.square().mean(1, keepdim=True)
+    pooled_mean, var = pooled(mean, var, *known) if known.share < 1 else (mean, var)
+    scale = torch.rsqrt(var + eps)
+    shift = torch.addcmul(bias[:, None], mean - pooled_mean, scale)
+    return torch.addcmul(shift, centred, scale).relu(), pooled_mean[:, 0], var[:, 0]
 
 
 def to_pictures(x: Tensor) -> Tensor:
@@ -163,15 +165,13 @@ def forward_stacked(
     statistics: Statistics | None = None,
     *,
     prior: Prior | None = None,
-    twice: bool = False,
 ) -> tuple[Tensor, Statistics]:
     """``forward`` for E episodes at once, each under its own parameters and statistics.
 
-    x: (E, B, …); all of params and statistics lead with (E,), in the results as well. twice: the
-    result is to be differentiated twice, which is the faster for being known.
+    x: (E, B, …); all of params and statistics lead with (E,), in the results as well.
     """
     if is_stackable(network):
-        layers = Layers(params=params, given=statistics, prior=prior, twice=twice)
+        layers = Layers(params=params, given=statistics, prior=prior)
         return network.stacked(layers, x), layers.used
 
     def one(params: Params, x: Tensor, given: Statistics | None) -> tuple[Tensor, Statistics]:
