@@ -15,6 +15,7 @@ import worker.repairing
 from app.db.adaptations import claim
 from app.db.connections import writing
 from app.errors import ServiceError
+from app.logs import OURS
 from app.store import StoreUnavailable
 from tests.worker.conftest import OpenBench
 from tests.worker.orders import look, place
@@ -36,7 +37,8 @@ def said(caplog: pytest.LogCaptureFixture) -> Iterator[Said]:
         return True
 
     caplog.handler.addFilter(add_context)
-    caplog.set_level(logging.DEBUG)
+    for name in OURS:  # whatever level another test has set up
+        caplog.set_level(logging.DEBUG, logger=name)
     clear_contextvars()
     yield lambda event: [vars(line) for line in caplog.records if line.getMessage() == event]
     caplog.handler.removeFilter(add_context)

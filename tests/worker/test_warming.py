@@ -125,13 +125,13 @@ def test_large_pictures_are_warmed_with_no_more_work_than_the_bound(
     examples: list[int],
 ) -> None:
     shape = [3, side, side]
-    large = replace(omniglot, input={**omniglot.input, "shape": shape})
+    large = replace(omniglot, input_shape=tuple(shape))
     first = checkpoints_in_use(bench.backends)[0]
     monkeypatch.setattr(worker.warming, "checkpoints_in_use", lambda _: [first])
     monkeypatch.setattr(worker.warming, "hot_checkpoint", lambda *_: large)
     seen: list[int] = []
     monkeypatch.setattr(
-        worker.warming, "adapt_rows", lambda _, rows, **__: seen.append(len(rows[0].x))
+        worker.warming, "adapt_rows", lambda _, rows, **__: seen.append(len(rows[0].support["x"]))
     )
 
     worker.warming.warm_up(bench)
