@@ -13,8 +13,8 @@ class Examples:
     """What is adapted on, or judged: named arrays of S examples, and which of the examples count.
 
     arrays: each (E, S, …). ``x`` is what the network takes; the others are the kind of task's own,
-    ``y`` the targets of labelled examples. mask: (E, S) bool; None: all count. Of one episode they
-    may stand without E.
+    ``y`` the targets of labelled examples. mask: (E, S) bool, True where an example counts, at
+    least once in each episode; None: all count. Of one episode they may stand without E.
     """
 
     arrays: dict[str, Tensor]
@@ -27,6 +27,17 @@ class Examples:
     def x(self) -> Tensor:
         """(E, S, …) float32."""
         return self.arrays["x"]
+
+    def cleared(self) -> "Examples":
+        """The same with zeros where an example does not count, whatever stood there before."""
+        if self.mask is None:
+            return self
+        mask = self.mask
+        arrays = {
+            name: torch.where(mask[(...,) + (None,) * (array.dim() - mask.dim())], array, 0)
+            for name, array in self.arrays.items()
+        }
+        return Examples(arrays=arrays, mask=mask)
 
     def each(self, change: Callable[[Tensor], Tensor]) -> "Examples":
         """The same change made to every array and to the mask."""

@@ -131,6 +131,7 @@ def walk(
     learned = (*theta.values(), *recipe.step_sizes.values())
     meta = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in learned)
     _check_mask(learner, support)
+    support = support.cleared()
     phi = _start(learner, theta, support, outputs)
     moving = [name for name in phi if moves(learner.network, name, recipe.adapts)]
     losses_at = _losses_of(learner, phi, support, recipe.adapts)

@@ -20,12 +20,13 @@ class Kind(ABC):
     """What the mathematics must know of one kind of task.
 
     name: as recipes say it; score_name: what ``scores`` are, in words; in_percent: whether a score
-    is a share.
+    is a share; higher_is_better: or lower.
     """
 
     name: ClassVar[str]
     score_name: ClassVar[str]
     in_percent: ClassVar[bool] = False
+    higher_is_better: ClassVar[bool] = False
     heads: ClassVar[frozenset[str]] = frozenset({"linear"})
 
     @abstractmethod
@@ -56,7 +57,7 @@ class Kind(ABC):
 
     def merit(self, score: float) -> float:
         """The score with a sign that makes the larger one the better one."""
-        return score if self.in_percent else -score
+        return score if self.higher_is_better else -score
 
     def written(self, mean: float, ci95: float) -> str:
         """A mean score with half of its interval, in the unit of tables."""
@@ -75,6 +76,7 @@ class Classification(Kind):
     name = "classification"
     score_name = "accuracy"
     in_percent = True
+    higher_is_better = True
     heads = frozenset({"linear", "prototype"})
 
     def losses(self, outputs: Tensor, examples: Examples) -> Tensor:
@@ -130,17 +132,14 @@ class Regression(Kind):
 
 
 def mean_over(each: Tensor, mask: Tensor | None) -> Tensor:
-    """(E,) the mean of (E, S) numbers over the examples that count, at least one of each episode.
-
-    What does not count has no part in it, not even where it is not finite.
-    """
+    """(E,) the mean of (E, S) numbers over the examples that count, at least one an episode."""
     if mask is None:
         return each.mean(dim=1)
     return torch.where(mask, each, 0).sum(dim=1) / mask.sum(dim=1)
 
 
 def _shared_out(gradient: Tensor, mask: Tensor | None) -> Tensor:
-    """The gradient (E, S, N) of a sum over examples as that of their mean; in place."""
+    """The gradient (E, S, N) of a sum over examples as that of their mean."""
     if mask is None:
         return gradient.div_(gradient.shape[1])
     counted = torch.where(mask[..., None], gradient, 0)

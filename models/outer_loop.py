@@ -54,7 +54,7 @@ def outer_loss(
     2019, multi-step loss); the score is that of φ.
     """
     inner = replace(recipe, step_sizes=meta.step_sizes)
-    query, kind = episodes.query, learner.kind
+    query, kind = episodes.query.cleared(), learner.kind
     points = list(walk(learner, meta.theta, episodes.support, inner, outputs=episodes.outputs))
     judged = points[-min(len(weights), len(points)) :]
     total = torch.zeros(len(episodes), device=query.x.device)

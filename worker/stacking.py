@@ -45,9 +45,10 @@ def adapt_rows(
     device: torch.device,
     progress: Callable[[], None] = lambda: None,
 ) -> list[Adapted | Failure]:
-    """The adaptation of every row, in their order; rows share shape, outputs and steps.
+    """The adaptation of every row, in their order; rows share names and shapes of their arrays,
+    outputs and steps.
 
-    progress: called after every inner step of every stacked call; what it raises ends the work.
+    progress: called after every inner step and every stacked call; what it raises ends the work.
     """
     size = _at_once(checkpoint, rows, device)
     done: list[Adapted | Failure] = []

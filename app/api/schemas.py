@@ -1,7 +1,7 @@
 """What the REST surface takes and gives, field by field, each with an example that works.
 
-Only forms and fixed ranges are checked here; arrays are the codec's, limits that are settings the
-routes'. Nothing behind the routes sees these classes.
+Only forms and fixed ranges are checked here; arrays are read in ``app/inputs``, and limits that are
+settings are the routes'. Nothing behind the routes sees these classes.
 """
 
 from datetime import datetime

@@ -20,7 +20,7 @@ class NewAdaptation:
 
     outputs: classes in use, or values per example; example_weight: of one input, as the function of
     this name counts it; step_size None: learned ones; batch_key: equal for adaptations that fit one
-    stacked call; *_digest: blobs of packed arrays x and y.
+    stacked call; *_digest: blobs of named arrays.
     """
 
     id: str

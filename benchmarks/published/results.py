@@ -26,7 +26,8 @@ kept in `docs/results.json`.
 - **Transductive** is the paper's protocol: the queries of an episode are normalised together, so
   they help each other. **One by one** is what a service can do: every query is predicted by itself,
   normalised by its support set. The two are never mixed in one number.
-- The command of a row gives its numbers again, to the last digit on a CPU of the same kind.
+- The command of a row gives its numbers again, to the last digit on a CPU of the same kind; a
+  training that is begun anew ends in the same θ only with the same versions of code and torch.
 """
 
 FIGURES = """

@@ -1,8 +1,8 @@
 """Convolution and normalisation of stacked episodes with their gradients written out.
 
 Arithmetic that reuses memory, for an inner step whose graph nobody needs: with 64 filters and one
-thread a seventh (32 episodes) to a quarter (one) of an adaptation's time. Held by tests to the
-graph of ``models/engine/layers.py``.
+thread it saves a seventh (32 episodes) to a quarter (one) of an adaptation's time. Held by tests to
+differences and to the graph of ``models/engine/layers.py``.
 """
 
 from typing import NamedTuple

@@ -177,7 +177,7 @@ def forward_stacked(
     def one(params: Params, x: Tensor, given: Statistics | None) -> tuple[Tensor, Statistics]:
         return forward(network, params, x, given, prior=prior)
 
-    if len(x) == 1:  # a lonely episode pays nothing for the batch
+    if len(x) == 1:  # a single episode pays nothing for the batch
         features, used = one(_first(params), x[0], statistics and _first(statistics))
         return features[None], {name: value[None] for name, value in used.items()}
     in_dims = (0, 0, None if statistics is None else 0)

@@ -180,7 +180,8 @@ def _learner(metadata: dict[str, Any], loop: ServedInnerLoop, statistics: Statis
     try:
         built = build_network(network.pop("name"), network)
         head = Head(**metadata["head"])
-        find_kind(metadata["task"])
+        if head.kind not in find_kind(metadata["task"]).heads:
+            raise ValueError(f"a {head.kind} head is none for {metadata['task']}")
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidCheckpoint(str(error)) from error
     examples = loop.prior_examples

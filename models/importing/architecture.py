@@ -177,10 +177,15 @@ def _check_input(shape: tuple[Any, ...], preprocessing: dict[str, Any] | None) -
 
 
 def _check_outputs(task: str, head: Head, max_way: int) -> None:
-    _expect(task in KINDS, "task", f"one of {tuple(KINDS)}", task)
+    _expect(task in tuple(KINDS), "task", f"one of {tuple(KINDS)}", task)
     kind = KINDS[task]
     _expect(head.kind in ("linear", "prototype"), "head.kind", "linear or prototype", head.kind)
-    _expect(head.kind in kind.heads, "head.kind", f"linear for a {task}", head.kind)
+    _expect(
+        head.kind in kind.heads,
+        "head.kind",
+        f"{' or '.join(sorted(kind.heads))} for a {task}",
+        head.kind,
+    )
     if head.kind == "linear":
         rows = type(head.outputs) is int and head.outputs >= 1
         _expect(rows, "head.outputs", "a positive number", head.outputs)

@@ -1,5 +1,7 @@
 """Each kind's loss, gradient and score beside torch's own, with and without a mask."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -97,8 +99,10 @@ def test_the_better_score_has_the_larger_merit() -> None:
 
 
 @pytest.mark.parametrize("head", ["linear", "prototype"])
-def test_a_masked_support_set_adapts_like_the_smaller_one(
-    head: str, generator: torch.Generator
+@pytest.mark.parametrize("adapts", ["all", "head"])
+@pytest.mark.parametrize("meta", [False, True])
+def test_a_masked_support_set_adapts_like_the_smaller_one_whatever_stands_in_the_rest(
+    head: Any, adapts: Any, meta: bool, generator: torch.Generator
 ) -> None:
     network = build_network("mlp", {"inputs": 4, "hidden": [6], "normalised": False}).double()
     learner = Learner(
@@ -108,9 +112,11 @@ def test_a_masked_support_set_adapts_like_the_smaller_one(
     if head == "linear":
         theta["head.weight"] = torch.randn(3, 6, dtype=torch.float64, generator=generator)
         theta["head.bias"] = torch.zeros(3, dtype=torch.float64)
+    theta = {name: value.requires_grad_(meta) for name, value in theta.items()}
     x = torch.randn(5, 4, dtype=torch.float64, generator=generator)
-    y, mask = torch.tensor([0, 1, 2, 0, 2]), torch.tensor([True, True, True, False, True])
-    recipe = InnerLoop(steps=3, step_size=0.1)
+    y, mask = torch.tensor([0, 1, 2, -1, 2]), torch.tensor([True, True, True, False, True])
+    x[3] = torch.nan
+    recipe = InnerLoop(steps=3, step_size=0.1, adapts=adapts)
 
     masked = adapt(learner, theta, Examples(arrays={"x": x, "y": y}, mask=mask), recipe, outputs=3)
 

@@ -86,6 +86,7 @@ def test_modules_that_nobody_uses_hold_no_parameters(sinusoid: Checkpoint) -> No
 
     model.predict(np.ones((1, 1), np.float32))
 
+    assert len(model.architecture.free) == 1  # given back
     assert (unused, held_bytes(model)) == (0, 0)
 
 
