@@ -39,7 +39,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         "ragged-array": (422, "An array is ragged"),
         "shape-mismatch": (422, "An array has the wrong shape"),
         "invalid-image": (422, "A picture cannot be read"),
-        "invalid-checkpoint": (422, "The checkpoint cannot be read"),
+        "invalid-checkpoint": (422, "The checkpoint cannot be used"),
         "tensor-mismatch": (422, "The tensors do not fit the architecture"),
         "non-finite-weights": (422, "A weight is not finite"),
         "budget-exceeded": (422, "The request asks for too much work"),

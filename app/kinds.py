@@ -22,6 +22,10 @@ Scores = NDArray[np.floating[Any]]
 Classes = tuple[str, ...] | None
 
 
+class UnknownKind(ValueError):
+    """This process has no entry for a kind of task: another version, or a plugin, has."""
+
+
 class Kind(ABC):
     """What the service must know of one kind of task.
 
@@ -88,7 +92,8 @@ class Kind(ABC):
         return {INPUT: x, TARGET: self.read_targets(given, classes, outputs)}
 
     def join(self, old: SupportSet, new: SupportSet) -> SupportSet:
-        """Both support sets as one."""
+        """Both support sets as one; they have arrays of the same names."""
+        assert old.arrays.keys() == new.arrays.keys()
         arrays = {name: np.concatenate([old.arrays[name], new.arrays[name]]) for name in old.arrays}
         return SupportSet(arrays=arrays, classes=old.classes, outputs=old.outputs)
 
@@ -183,6 +188,11 @@ class Regression(Kind):
         return 5, outputs
 
 
+def most_classes(task: str, max_way: int) -> int | None:
+    """The most classes of a checkpoint; None where there are none, and for a kind unknown here."""
+    return KINDS[task].most_classes(max_way) if task in KINDS else None
+
+
 def softmax(scores: Scores) -> NDArray[np.float64]:
     """(Q, N) scores -> (Q, N) probabilities in float64, each row summing to 1."""
     shifted = scores.astype(np.float64) - scores.max(axis=1, keepdims=True)
@@ -204,5 +214,7 @@ KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regress
 
 
 def find_kind(name: str) -> Kind:
-    """The kind of a row or a description: one of those that a checkpoint was installed with."""
+    """The kind of this name. Raises UnknownKind, a ValueError, with the names that there are."""
+    if name not in KINDS:
+        raise UnknownKind(f"unknown kind of task {name!r}, expected one of {', '.join(KINDS)}")
     return KINDS[name]

@@ -16,6 +16,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from app.settings import Settings
 
 OURS: Final = ("app", "worker", "models", "migrations", "benchmarks")
+MOST_IDS: Final = 64  # a batch has 32; thousands may expire at once
 ADD_FIELDS: Final = structlog.stdlib.ExtraAdder()
 
 
@@ -44,9 +45,14 @@ def set_up_logging(settings: Settings) -> None:
 
 
 def ids_of(adaptation_ids: Sequence[str]) -> dict[str, object]:
-    """The field that names these adaptations: adaptation_id for one, adaptation_ids for several."""
+    """The field that names these adaptations: adaptation_id for one, adaptation_ids for several, of
+    many the first and their number.
+    """
     if len(adaptation_ids) == 1:
         return {"adaptation_id": adaptation_ids[0]}
+    if len(adaptation_ids) > MOST_IDS:
+        few = [*adaptation_ids[:MOST_IDS], "…"]
+        return {"adaptation_ids": few, "adaptations": len(adaptation_ids)}
     return {"adaptation_ids": list(adaptation_ids)}
 
 

@@ -73,8 +73,9 @@ def _work_on(bench: Bench, held: Sequence[Adaptation]) -> None:
         return
     # The heartbeat has ended: both lock the batch's rows.
     kept = _finish(bench, held, results)
+    seconds = time.perf_counter() - started
     tell_changed(bench.backends.queue.redis, [adaptation.id for adaptation in held])
-    _log_ended(held, results, kept, seconds=time.perf_counter() - started)
+    _log_ended(held, results, kept, seconds=seconds)
 
 
 def run_batch(bench: Bench, held: Sequence[Adaptation], progress: Progress) -> list[Result]:

@@ -64,6 +64,7 @@ def direct(route: APIRoute) -> Route:
     assert needs is not None, f"{route.path} does not say what its caller needs"
 
     async def answer(request: Request) -> Response:
+        request.scope["route"] = route  # as FastAPI's own do, for the log
         caller = await needs(request)
         timing_of(request.scope).mark("auth")
         answered: Response = await endpoint(request, caller)

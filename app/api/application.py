@@ -23,7 +23,6 @@ from app.settings import Settings
 
 SUMMARY = "Adapts meta-trained checkpoints to a few examples, and predicts with the result."
 
-# Those of predictions come first, for one after the other is tried.
 ROUTERS = (routes_adapt, routes_adaptations, routes_checkpoints, routes_service)
 
 
@@ -43,7 +42,8 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=partial(running, settings=settings),
         redirect_slashes=False,
         redoc_url=None,
-        # the routes themselves, for a 405 must name the methods of each
+        # the routes themselves, for a 405 must name the methods of each; those of predictions come
+        # first, for one after the other is tried
         routes=[*routes_predict.routes, *documented],
     )
     problems.install(app)

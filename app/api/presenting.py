@@ -9,7 +9,7 @@ from app.api import schemas
 from app.api.fields import TEN_YEARS_S
 from app.inputs.class_names import MAX_LABEL_CHARACTERS
 from app.inputs.images import DECODERS
-from app.kinds import find_kind
+from app.kinds import most_classes
 from app.settings import Settings
 from app.values.adaptation import Adaptation
 from app.values.checkpoint import CheckpointRef, CheckpointRow
@@ -57,7 +57,7 @@ def show_checkpoint(row: CheckpointRow) -> schemas.CheckpointResource:
         digest=f"sha256:{row.ref.digest}",
         task=about.task,
         input=taken,
-        max_way=find_kind(about.task).most_classes(about.max_way),
+        max_way=most_classes(about.task, about.max_way),
         architecture={"network": about.network, "head": asdict(about.head)},
         recipe=asdict(about.inner_loop),
         parameters=row.parameters,

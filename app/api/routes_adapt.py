@@ -36,6 +36,7 @@ router = APIRouter(tags=["adaptations"])
 REFUSALS = (
     "invalid-json",
     "invalid-multipart",
+    "forbidden",
     "not-found",
     "adaptation-failed",
     "expired",
@@ -51,6 +52,7 @@ REFUSALS = (
     "ragged-array",
     "shape-mismatch",
     "invalid-image",
+    "invalid-checkpoint",
     "budget-exceeded",
     "not-adjustable",
     "idempotency-mismatch",

@@ -33,7 +33,7 @@ FORMAT = {
 @router.get(
     "/adaptations/{adaptation_id}",
     response_model=Resource,
-    responses=problems("not-found", "validation"),
+    responses=problems("forbidden", "not-found", "validation"),
     openapi_extra={"parameters": [WAIT]},
 )
 async def read_adaptation(
@@ -57,7 +57,13 @@ async def read_adaptation(
         200: {"content": {"application/octet-stream": {}}, "description": "φ as .safetensors"},
         304: {"description": "Unchanged"},
         **problems(
-            "not-found", "validation", "not-ready", "adaptation-failed", "expired", "damaged"
+            "forbidden",
+            "not-found",
+            "validation",
+            "not-ready",
+            "adaptation-failed",
+            "expired",
+            "damaged",
         ),
     },
     openapi_extra={"parameters": [FORMAT]},

@@ -42,7 +42,7 @@ PLACE = TypeAdapter(
     openapi_extra={"parameters": PARAMETERS},
 )
 async def read_checkpoints(request: Request, caller: AnyCaller, here: Here) -> Response:
-    """The checkpoints that this key can use, each with every version."""
+    """Every version of every checkpoint that this key can use, in parts."""
     query = read_query(request, allowed=NAMES)
     limit, after = read_limit(query), read_cursor(query, PLACE)
     listed = partial(

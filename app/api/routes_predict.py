@@ -22,6 +22,7 @@ from app.predictions.predicting import LIGHT_BYTES, LIGHT_INPUTS, PredictOrder, 
 router = APIRouter(tags=["predictions"])
 REFUSALS = (
     "invalid-json",
+    "forbidden",
     "not-found",
     "not-ready",
     "adaptation-failed",
@@ -33,6 +34,7 @@ REFUSALS = (
     "ragged-array",
     "shape-mismatch",
     "invalid-image",
+    "invalid-checkpoint",
     "needs-adaptation",
     "damaged",
 )

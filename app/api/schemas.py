@@ -285,7 +285,9 @@ class Limits(BaseModel):
     image_area_px: int
     image_types: list[str]
     parameter_formats: list[str]
-    ways: dict[str, int] = Field(description="The most classes by checkpoint.")
+    ways: dict[str, int] = Field(
+        description="The most classes by checkpoint, of the first thousand names."
+    )
     devices: list[str]
 
 

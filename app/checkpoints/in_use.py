@@ -9,8 +9,8 @@ from app.values.tenants import SHARED
 
 
 def checkpoints_in_use(backends: Backends) -> list[CheckpointRef]:
-    """Those of recent adaptations, newest first, then the shipped ones."""
+    """Those of recent adaptations, newest first, then the shipped ones, the first names last."""
     with reading(backends.engine) as connection:
         recent = [kind.checkpoint for kind in recent_kinds(connection)]
         shipped = list_newest(connection, SHARED)
-    return list(dict.fromkeys([*recent, *shipped]))
+    return list(dict.fromkeys([*recent, *reversed(shipped)]))

@@ -21,7 +21,6 @@ from app.db.checkpoints import (
 from app.db.connections import reading, writing
 from app.db.tenants import ensure_tenant
 from app.errors import ServiceError, refusal
-from app.kinds import find_kind
 from app.store import BlobStore
 from app.values.checkpoint import CheckpointRow
 from app.values.tenants import DEFAULT, SHARED, refuse_reserved
@@ -80,7 +79,7 @@ def find_servable(engine: Engine, tenant_id: str, reference: Reference) -> Check
     try:
         check_normalisation(found.description.inner_loop.normalisation)
     except ValueError as error:
-        raise ServiceError("invalid-checkpoint", str(error)) from error
+        raise refusal("invalid-checkpoint", "/checkpoint", str(error)) from error
     return found
 
 
@@ -88,8 +87,9 @@ def check_normalisation(normalisation: str) -> None:
     """Raises ValueError where queries would be normalised together, so that they see each other."""
     if normalisation != "support":
         raise ValueError(
-            f"expected normalisation = 'support', got {normalisation!r}: a prediction would depend"
-            " on the other inputs of its request; train the checkpoint with 'support'"
+            f"expected normalisation = 'support', got {normalisation!r}: where a network"
+            " normalises, a prediction would depend on the other inputs of its request; train it"
+            " with 'support'"
         )
 
 
@@ -112,9 +112,11 @@ def every_checkpoint(engine: Engine, tenant_id: str) -> Iterator[CheckpointRow]:
 
 def ways_by_name(engine: Engine, tenant_id: str) -> dict[str, int]:
     """The most classes by name of a classifier, of the first thousand names."""
+    from app.kinds import most_classes  # a command that needs no NumPy loads none
+
     with reading(engine) as connection:
         widths = list_widths(connection, tenant_id)
-    ways = {width.name: find_kind(width.task).most_classes(width.max_way) for width in widths}
+    ways = {width.name: most_classes(width.task, width.max_way) for width in widths}
     return {name: most for name, most in ways.items() if most is not None}
 
 
@@ -143,7 +145,7 @@ def install(
     """Makes checkpoint files versions of their names: blob before row.
 
     Raises models.files.checkpoint.InvalidCheckpoint where a file is none, ValueError where its name
-    is none, its queries would see each other or the tenant is reserved.
+    or its kind of task is none, its queries would see each other or the tenant is reserved.
     """
     refuse_reserved(tenant_id)
     return _install(engine, store, tenant_id, files)
@@ -152,6 +154,7 @@ def install(
 def _install(
     engine: Engine, store: BlobStore, tenant_id: str, files: Iterable[bytes]
 ) -> list[CheckpointRow]:
+    from app.kinds import find_kind
     from models.files.checkpoint import describe_checkpoint, load_checkpoint
 
     installed = []
@@ -159,6 +162,7 @@ def _install(
         checkpoint = load_checkpoint(data)
         check_name(checkpoint.name)
         check_normalisation(checkpoint.inner_loop.normalisation)
+        find_kind(checkpoint.learner.task)
         digest = store.put(tenant_id, data)
         parameters = sum(tensor.numel() for tensor in checkpoint.meta.theta.values())
         with writing(engine) as connection:

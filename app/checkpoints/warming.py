@@ -33,7 +33,7 @@ def warm_within(within_s: float, steps: Iterable[None]) -> bool:
     wait([ended], within_s)
     if ended.done() and ended.result():
         return True
-    log.warning("warming stopped after seconds=%g", within_s)
+    log.warning("warming stopped", extra={"seconds": within_s})
     return False
 
 
@@ -44,7 +44,8 @@ def _take(steps: Iterable[None], ends_at: float, ended: "Future[bool]") -> None:
                 ended.set_result(False)
                 return
     except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
-        log.warning("warming failed: %s", type(error).__name__)
+        if time.monotonic() >= ends_at:  # which waits no more
+            log.warning("warming failed", extra={"error": type(error).__name__})
         ended.set_exception(error)
     else:
         ended.set_result(True)

@@ -2,6 +2,7 @@
 under the entry-point group ``fewstep.commands``: functions that Typer can read.
 """
 
+from contextlib import suppress
 from importlib.metadata import entry_points
 
 import typer
@@ -25,6 +26,7 @@ app = typer.Typer(
 for command in (serve, worker, migrate, worker_health, train, evaluate):
     app.command()(command)
 for added in entry_points(group=GROUP):
-    app.command(added.name)(added.load())
+    with suppress(ImportError):  # a package that does not load costs its own command, no other
+        app.command(added.name)(added.load())
 app.add_typer(keys, name="keys")
 app.add_typer(checkpoints, name="checkpoints")

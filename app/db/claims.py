@@ -144,7 +144,9 @@ def requeue(connection: Connection, t: Table, lost: Sequence[Held]) -> set[str]:
 
 
 def _queue_again(connection: Connection, t: Table, held: Sequence[Held], **values: Any) -> set[str]:
-    kept = still_held(connection, t, held)
+    kept = still_held(connection, t, held) if held else set()
+    if not kept:
+        return kept
     status = advance(Status.RUNNING, Status.QUEUED)
     statement = update(t).where(t.c.id.in_(kept)).values(status=status, lease_until=None, **values)
     connection.execute(statement)

@@ -26,7 +26,7 @@ POOL: dict[str, Any] = {
     "pool_timeout": 2,
     "pool_size": 20,  # with the overflow as many as the API has threads
     "max_overflow": 20,
-    "hide_parameters": True,  # or an error's text, and so the log, would hold what callers sent
+    "hide_parameters": True,  # or SQLAlchemy's errors, and so the log, would hold what callers sent
     "json_serializer": partial(json.dumps, allow_nan=False),  # PostgreSQL would refuse NaN anyway
 }
 BUSY_TIMEOUT_MS = 5000

@@ -17,7 +17,7 @@ from app.db.tenants import ensure_tenant
 from app.values.adaptation import new_id
 from app.values.caller import Caller
 from app.values.lasting import Lasting
-from app.values.tenants import DEFAULT, refuse_reserved
+from app.values.tenants import DEFAULT, RESERVED, refuse_reserved
 
 PREFIX, LEAST_CHARACTERS = "fs_", 32
 NAME_CHARACTERS = 200
@@ -80,7 +80,12 @@ def find_caller(connection: Connection, key_hash: str) -> Lasting[Caller] | None
     """
     left_s = (t.c.expires_at - now_s()).label("left_s")
     live = (t.c.revoked_at.is_(None), or_(t.c.expires_at.is_(None), t.c.expires_at > now_s()))
-    query = select(t.c.tenant_id, t.c.id, left_s).where(t.c.secret_sha256 == key_hash, *live)
+    allowed = t.c.tenant_id.not_in(RESERVED)  # a key may have been made before that was refused
+    query = (
+        select(t.c.tenant_id, t.c.id, left_s)
+        .where(allowed)
+        .where(t.c.secret_sha256 == key_hash, *live)
+    )
     row = connection.execute(query).one_or_none()
     if row is None:
         return None

@@ -53,7 +53,7 @@ class Queue:
         try:
             self.redis.delete(PENDING)
         except RedisError as error:
-            log.warning("hint not marked as taken: %s", type(error).__name__)
+            log.warning("hint not marked as taken", extra={"error": type(error).__name__})
 
     def repair(self, adaptation_id: str) -> bool:
         """Asks a worker to derive an adaptation's parameters again; once in a while is enough."""
@@ -61,7 +61,7 @@ class Queue:
             if not self.redis.set(f"{REPAIRING}{adaptation_id}", 1, nx=True, ex=REPAIR_EVERY_S):
                 return False
         except RedisError as error:
-            log.warning("repairs not coalesced: %s", type(error).__name__)
+            log.warning("repairs not coalesced", extra={"error": type(error).__name__})
         sent = self._send(REPAIR_TASK, adaptation_id)
         if not sent:
             with suppress(RedisError):

@@ -94,7 +94,7 @@ class News:
             try:
                 await self._hear()
             except (RedisError, OSError, TimeoutError) as error:
-                log.warning("news interrupted: %s", type(error).__name__)
+                log.warning("news interrupted", extra={"error": type(error).__name__})
             except Exception:  # whatever came: who waits would hear nothing for ever
                 log.exception("news interrupted")
             finally:

@@ -33,7 +33,7 @@ def _steps(backends: Backends, threads: int) -> Iterator[None]:
             _predict_once(backends, ref)
             yield
     except ServiceError as error:  # it answers so to everybody then
-        log.warning("networks not warmed: %s", error.detail)
+        log.warning("networks not warmed", extra={"error": error.detail})
     backends.queue.try_out()
 
 
@@ -46,7 +46,9 @@ def _predict_once(backends: Backends, ref: CheckpointRef) -> None:
     try:
         checkpoint = load_checkpoint(read_blob(backends, ref.tenant_id, ref.digest))
     except (BlobMissing, BlobDamaged, InvalidCheckpoint) as error:
-        log.warning("checkpoint not warmed name=%s: %s", ref.name, type(error).__name__)
+        log.warning(
+            "checkpoint not warmed", extra={"checkpoint": ref.name, "error": type(error).__name__}
+        )
         return
     model = stand_in(checkpoint, outputs=checkpoint.max_way or checkpoint.learner.head.outputs)
     model.predict(np.zeros((1, *checkpoint.input_shape), np.float32))

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 from tests.processes import clean_environment
 
 SET_UP = """
@@ -33,7 +35,7 @@ from starlette.testclient import TestClient
 from app.api.application import create_service
 
 client = TestClient(create_service(settings), raise_server_exceptions=False)
-client.get("/limits", headers={"X-Request-Id": "mine"})  # fails, for nothing was started here
+client.get(PATH, headers={"X-Request-Id": "mine"})  # fails, for nothing was started here
 """
 
 
@@ -143,8 +145,9 @@ def test_warnings_of_python_are_lines_too() -> None:
     assert (line["logger"], line["level"]) == ("py.warnings", "warning")
 
 
-def test_a_mistake_of_the_api_is_a_line_in_the_format_that_was_set() -> None:
-    [line] = records_of(ANSWER, FEWSTEP_LOG_LEVEL="error")
+@pytest.mark.parametrize("path", ["/limits", "/predict"])
+def test_a_mistake_of_the_api_is_a_line_in_the_format_that_was_set(path: str) -> None:
+    [line] = records_of(f"PATH = {path!r}\n{ANSWER}", FEWSTEP_LOG_LEVEL="error")
 
     del line["timestamp"]
     assert line == {
@@ -152,7 +155,7 @@ def test_a_mistake_of_the_api_is_a_line_in_the_format_that_was_set() -> None:
         "logger": "app.api.problems",
         "event": "request failed",
         "method": "GET",
-        "route": "/limits",
+        "route": path,
         "error": "AttributeError",
         "request_id": "mine",
     }

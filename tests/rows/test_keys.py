@@ -115,3 +115,10 @@ def test_nobody_gets_a_key_of_the_owner_of_the_shipped_checkpoints(engine: Engin
         create(engine, "shared")
 
     assert everything(engine, "api_keys") == []
+
+
+def test_a_key_of_that_owner_made_before_it_was_refused_opens_nothing(engine: Engine) -> None:
+    key = create(engine, "mine")
+    run(engine, "UPDATE api_keys SET tenant_id = 'shared'")
+
+    assert owner(engine, key) is None

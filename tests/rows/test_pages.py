@@ -128,3 +128,16 @@ def test_limits_tell_the_ways_and_read_no_description(client: TestClient, engine
     assert columns[-2:] == [["name", "task", "max_way"], ["device"]]
     assert len(columns) <= 3
     assert not any("description" in names for names in columns)
+
+
+def test_a_checkpoint_of_an_unknown_kind_hides_no_other(client: TestClient, engine: Engine) -> None:
+    add(engine, "default", "known", 1)
+    add(engine, "default", "unknown", 1, task="density")
+
+    listed, limits = client.get("/checkpoints").json(), client.get("/limits").json()
+
+    assert [(one["name"], one["max_way"]) for one in listed["data"]] == [
+        ("known", 5),
+        ("unknown", None),
+    ]
+    assert limits["ways"] == {"known": 5}

@@ -5,6 +5,7 @@ The process of the API is the supervisor of the others: the embedded Valkey serv
 
 import errno
 import ipaddress
+import json
 import logging
 import os
 import signal
@@ -13,6 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
 from types import FrameType
 from typing import Any, Final
 
@@ -187,6 +189,12 @@ def _give_large_blocks_back() -> None:
     tell_allocator(M_MMAP_THRESHOLD, 2**20)
 
 
+def _say_as_json(event: str) -> None:
+    """On stdout, whatever level is logged: who starts the service waits for this line."""
+    at = datetime.now(UTC).isoformat()
+    typer.echo(json.dumps({"event": event, "level": "info", "logger": __name__, "timestamp": at}))
+
+
 def _serve_http(settings: Settings, listening: socket.socket) -> None:
     import uvicorn
 
@@ -203,7 +211,7 @@ def _serve_http(settings: Settings, listening: socket.socket) -> None:
         timeout_graceful_shutdown=REQUESTS_GRACE_S,
     )
     stopping = threading.Event()
-    say = typer.echo if settings.log_format == "readable" else log.info
+    say = typer.echo if settings.log_format == "readable" else _say_as_json
     telling = (base_url(listening.getsockname()), stopping, say)
     threading.Thread(target=announce_when_ready, args=telling, daemon=True).start()
     try:
