@@ -40,13 +40,14 @@ class Floor:
         return self.expected * (1 - self.margin)
 
 
-def read_floors(path: Path = FLOORS) -> dict[str, Floor]:
-    """The floor of every ratio, by its name."""
+def read_floors(capability: str, path: Path = FLOORS) -> dict[str, Floor]:
+    """The floor of every ratio on such a CPU, by its name; the least of all on an unknown one."""
     document = tomllib.loads(path.read_text())
-    margin = document["margin"]
+    margin, by_cpu = document["margin"], document["ratios"]
+    known = [by_cpu[capability]] if capability in by_cpu else list(by_cpu.values())
     return {
-        name: Floor(expected=expected, margin=margin)
-        for name, expected in document["ratios"].items()
+        name: Floor(expected=min(ratios[name] for ratios in known), margin=margin)
+        for name in known[0]
     }
 
 
@@ -108,7 +109,7 @@ def complaints(measured: Mapping[str, Spread], floors: Mapping[str, Floor]) -> l
 
 def main(measuring: Callable[[], Mapping[str, Spread]] = measure) -> int:
     keep_freed_memory()
-    found = complaints(measuring(), read_floors())
+    found = complaints(measuring(), read_floors(torch.backends.cpu.get_cpu_capability()))
     for line in found:
         sys.stdout.write(f"too slow: {line}\n")
     return 1 if found else 0

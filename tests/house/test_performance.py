@@ -15,6 +15,7 @@ from benchmarks.peers.network import plain_network
 from benchmarks.report import as_figures, keep_figures, load_figures
 from benchmarks.timing import Spread, in_turn, ratios
 
+HERE = torch.backends.cpu.get_cpu_capability()
 DOCS = Path(__file__).parents[2] / "docs"
 RUN = {"date": "2026-01-02", "commit": "abc", "cpu": "a CPU", "cores": 2, "memory_gib": 4.0} | {
     "gpu": None,
@@ -95,7 +96,7 @@ def test_every_contender_has_its_turn_in_every_round() -> None:
 
 def test_a_slowed_engine_fails_the_check_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     slowed = "adapting, 1 shot, E = 32"
-    fine = {name: ratios([floor.expected], [1.0]) for name, floor in read_floors().items()}
+    fine = {name: ratios([floor.expected], [1.0]) for name, floor in read_floors(HERE).items()}
 
     code = check.main(lambda: fine | {slowed: ratios([1.0, 1.1, 0.9], [2.0, 2.2, 1.8])})
 
@@ -104,7 +105,7 @@ def test_a_slowed_engine_fails_the_check_by_name(capsys: pytest.CaptureFixture[s
 
 
 def test_an_engine_within_the_margin_passes_the_check(capsys: pytest.CaptureFixture[str]) -> None:
-    slightly = {name: ratios([floor.least], [0.99]) for name, floor in read_floors().items()}
+    slightly = {name: ratios([floor.least], [0.99]) for name, floor in read_floors(HERE).items()}
 
     assert check.main(lambda: slightly) == 0
     assert capsys.readouterr().out == ""
@@ -116,8 +117,18 @@ def test_a_floor_without_a_measurement_is_a_complaint() -> None:
     assert line.startswith("gone: not measured")
 
 
-def test_every_floor_belongs_to_a_ratio_that_is_measured() -> None:
-    assert set(check.pairs()) == set(read_floors())
+@pytest.mark.parametrize("cpu", ["AVX2", "AVX512", "another"])
+def test_every_floor_belongs_to_a_ratio_that_is_measured(cpu: str) -> None:
+    assert set(check.pairs()) == set(read_floors(cpu))
+
+
+def test_an_unknown_cpu_is_held_to_the_least_of_each() -> None:
+    known = [read_floors("AVX2"), read_floors("AVX512")]
+
+    unknown = read_floors("another")
+
+    for name, floor in unknown.items():
+        assert floor.expected == min(floors[name].expected for floors in known)
 
 
 def test_the_written_count_of_operations_is_torchs_own() -> None:
