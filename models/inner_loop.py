@@ -7,7 +7,7 @@ support set.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from models.engine.backward import RecordedLayers
 from models.engine.layers import forward_stacked, is_stackable
 from models.engine.patches import as_matrices
 from models.episodes import Examples
+from models.guard import Guard, Point
 from models.heads import BIAS, WEIGHT, Head, apply_head, start_head
 from models.kinds import Kind, find_kind
 from models.normalisation import EpisodeNorm, Params, Prior, Statistics, forward, normalises
@@ -54,7 +55,8 @@ class InnerLoop:
     its (steps,) learned sizes (Antoniou et al. 2019), or (steps, …) ones for every element (Li et
     al. 2017, Meta-SGD, with one step); steps beyond them reuse the last. adapts: everything; all
     but the biases of normalisations (as in the code of Finn et al. 2017); or the head alone (ANIL,
-    Raghu et al. 2020).
+    Raghu et al. 2020). guarded: a step that would raise an episode's support loss is not taken, and
+    those after it are shorter (``models/guard.py``).
     """
 
     steps: int
@@ -62,14 +64,7 @@ class InnerLoop:
     step_sizes: Params = field(default_factory=dict)
     first_order: bool = False
     adapts: Adapts = "all"
-
-
-class Point(NamedTuple):
-    """A point on the way from θ to φ: parameters, support statistics and support losses there."""
-
-    params: Params
-    statistics: Statistics
-    losses: Tensor
+    guarded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +127,7 @@ def walk(
     meta = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in learned)
     _check_mask(learner, support)
     support = support.cleared()
-    phi = _start(learner, theta, support, outputs)
+    phi, guard = _start(learner, theta, support, outputs), Guard() if recipe.guarded else None
     moving = [name for name in phi if moves(learner.network, name, recipe.adapts)]
     losses_at = _losses_of(learner, phi, support, recipe.adapts)
     for step in range(recipe.steps):
@@ -141,11 +136,16 @@ def walk(
             point, gradient = _written_gradient(learner, phi, support)
         else:
             point, gradient = _gradient(losses_at, phi, moved, meta=meta, first=recipe.first_order)
+        if guard is not None:
+            point, gradient = guard.keep(point, gradient)
         yield point
-        phi = phi | _inner_step(moved, gradient, recipe, step)
+        here = {name: point.params[name] for name in moving}
+        scale = None if guard is None else guard.scale
+        phi = point.params | _inner_step(here, gradient, recipe, step, scale)
         progress()
     losses, statistics = losses_at({name: phi[name] for name in moving})
-    yield Point(phi, statistics, losses)
+    last = Point(phi, statistics, losses)
+    yield last if guard is None else guard.keep(last, {})[0]
 
 
 def moves(network: nn.Module, name: str, adapts: Adapts) -> bool:
@@ -278,9 +278,17 @@ def _variable(value: Tensor) -> Tensor:
     return value.view_as(value) if value.requires_grad else value.detach().requires_grad_()
 
 
-def _inner_step(params: Params, gradient: Params, recipe: InnerLoop, step: int) -> Params:
-    """One gradient step of every episode (Algorithm 2, line 7)."""
-    return {n: _moved(p, gradient[n], _size(recipe, n, p, step)) for n, p in params.items()}
+def _inner_step(
+    params: Params, gradient: Params, recipe: InnerLoop, step: int, scale: Tensor | None
+) -> Params:
+    """One gradient step of every episode (Algorithm 2, line 7), by a share (E,) of its size."""
+    moved = {}
+    for name, param in params.items():
+        size = _size(recipe, name, param, step)
+        if scale is not None:
+            size = size * scale.view(-1, *(1,) * (param.dim() - 1))
+        moved[name] = _moved(param, gradient[name], size)
+    return moved
 
 
 def _moved(param: Tensor, gradient: Tensor, size: float | Tensor) -> Tensor:

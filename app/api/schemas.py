@@ -172,7 +172,9 @@ class Metrics(BaseModel):
     model_config = _example(examples.METRICS) | ConfigDict(extra="allow")  # a newer worker's scores
 
     support_loss: list[float] | None = Field(
-        None, exclude_if=_is_none, description="Before the first inner step and after each."
+        None,
+        exclude_if=_is_none,
+        description="Before the first inner step and after each; a step that raises it is refused.",
     )
     query_accuracy: float | None = Field(None, exclude_if=_is_none)
     query_accuracy_before: float | None = Field(None, exclude_if=_is_none)

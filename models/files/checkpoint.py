@@ -72,13 +72,16 @@ class Checkpoint:
 
     @property
     def recipe(self) -> InnerLoop:
-        """The default inner loop: first-order, as no gradient passes through it when serving."""
+        """The default inner loop: first-order, as no gradient passes through it when serving, and
+        guarded, so that no step harms.
+        """
         return InnerLoop(
             steps=self.inner_loop.steps,
             step_size=self.inner_loop.step_size,
             step_sizes=self.meta.step_sizes,
             first_order=True,
             adapts=self.inner_loop.adapts,
+            guarded=True,
         )
 
 

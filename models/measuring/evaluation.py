@@ -104,7 +104,8 @@ def score_episodes(
     """The score of each episode after adapting to its support."""
     mode: Normalisation = "batch" if protocol == "transductive" else "support"
     judged = replace(learner, normalisation=mode)
-    inner = replace(recipe, step_sizes=meta.step_sizes)
+    guarded = recipe.guarded and protocol == "one by one"  # the paper takes every step
+    inner = replace(recipe, step_sizes=meta.step_sizes, guarded=guarded)
     stacked = episodes_at_once(learner.network, episodes.support_x.shape[1:])
     scores: list[Tensor] = []
     for first in range(0, len(episodes), stacked):

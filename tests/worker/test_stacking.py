@@ -83,7 +83,7 @@ def test_what_progress_raises_ends_the_stacked_work_between_two_inner_steps(
 
 
 def test_rows_of_a_batch_may_differ_in_their_step_size(sinusoid: Checkpoint) -> None:
-    rows = [*sines(2, step_size=0.001), *sines(2, step_size=0.02)]
+    rows = [*sines(2, step_size=0.001), *sines(2, step_size=0.005)]
 
     batch = adapted(sinusoid, rows)
 
