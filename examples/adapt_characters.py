@@ -1,6 +1,6 @@
 """Adapts to one drawing of each of five characters, then names twenty drawings it has not seen.
 
-python examples/adapt_characters.py [--url http://127.0.0.1:8000] [--out docs/images/characters.png]
+python examples/adapt_characters.py [--url URL] [--out runs/examples/characters.png]
 """
 
 import base64
@@ -115,7 +115,7 @@ def plot_losses(axes: Axes, losses: list[float]) -> None:
 
 
 def main() -> None:
-    options = parser(__doc__, out="docs/images/characters.png")
+    options = parser(__doc__, out="runs/examples/characters.png")
     options.add_argument("--checkpoint", default="omniglot-5way-1shot")
     arguments = options.parse_args()
     supports = {name: CHARACTERS / name / "01.png" for name in CLASSES}

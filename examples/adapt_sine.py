@@ -1,6 +1,6 @@
 """Adapts to five noisy points of one sine, and draws the curve before, after 1 and after 10 steps.
 
-python examples/adapt_sine.py [--url http://127.0.0.1:8000] [--seed 4] [--out docs/images/sine.png]
+python examples/adapt_sine.py [--url URL] [--seed 4] [--out runs/examples/sine.png]
 """
 
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ def plot(
 
 
 def main() -> None:
-    options = parser(__doc__, out="docs/images/sine.png")
+    options = parser(__doc__, out="runs/examples/sine.png")
     options.add_argument("--seed", type=int, default=4, help="another seed, another sine")
     arguments = options.parse_args()
     rng = np.random.default_rng(arguments.seed)

@@ -51,13 +51,17 @@ def reproduce(
     committed: Annotated[
         bool, typer.Option(help="Measure the committed checkpoint; train nothing.")
     ] = False,
-    docs: Annotated[Path, typer.Option(help="Where results.json and .md are.")] = Path("docs"),
+    docs: Annotated[
+        Path | None,
+        typer.Option(help="Where results.json and .md are (docs; with --committed: not written)."),
+    ] = None,
     threads: Annotated[int, typer.Option(help="CPU threads, 0: all.")] = 0,
     minutes: Annotated[float, typer.Option(help="Training time in this call, 0: no end.")] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Trains an experiment of the MAML paper or a shipped checkpoint with its recipe (it goes on
-    where it stopped), measures it over 600 test episodes and writes the result into the docs.
+    where it stopped), measures it over 600 test episodes and writes the result into the docs. What
+    is committed is measured without writing, unless --docs says where.
     """
     from models.measuring.reproductions import find_row, read_rows
 
@@ -85,10 +89,13 @@ def reproduce(
             )
             wall_s = wall_time_s(out)
         records = _measure_all(row, file, data)
-    _say_how_long(records, wall_s, docs)
     for record in records:
         typer.echo(_in_words(record))
-    keep_records(docs, records)
+    if docs is None and committed:
+        return
+    pages = docs or Path("docs")
+    _say_how_long(records, wall_s, pages)
+    keep_records(pages, records)
 
 
 def _say_how_long(records: list[Record], wall_s: int | None, docs: Path) -> None:

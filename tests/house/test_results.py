@@ -5,6 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+from typer.testing import CliRunner
+
+import benchmarks.published.reproduce as reproducing
+from app.cli.main import app
 from app.trainings.data import checkpoint_file
 from benchmarks.published.results import keep_records, load_records, number, render
 from models.measuring.reproductions import Measure, Row, find_row, read_rows
@@ -69,3 +74,21 @@ def test_every_number_belongs_to_the_committed_file() -> None:
         if checkpoint is not None:
             data = checkpoint_file(checkpoint).read_bytes()
             assert hashlib.sha256(data).hexdigest() == digest, name
+
+
+def test_what_is_committed_is_measured_without_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reproducing, "EPISODES", 2)
+
+    shown = CliRunner().invoke(app, ["reproduce", "paper/sinusoid-first-order", "--committed"])
+    first = list(tmp_path.iterdir())
+    CliRunner().invoke(
+        app, ["reproduce", "paper/sinusoid-first-order", "--committed", "--docs", "mine"]
+    )
+
+    assert shown.exit_code == 0
+    assert "paper/sinusoid-first-order: " in shown.stdout
+    assert first == []
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == {"results.json", "results.md"}
