@@ -105,6 +105,10 @@ class Kind(ABC):
         """The scores of ``assess`` by name, and after how many inner steps each is taken."""
         return {f"leave_one_out_{self.measure}": steps}
 
+    def rivals(self, features: Scores, support: Arrays) -> dict[str, float | None]:
+        """What simpler methods score on the same features (S, D), each example left out in turn."""
+        return {}
+
 
 class Classification(Kind):
     """Classes by name; a prediction is a label with the probabilities of all classes."""
@@ -155,6 +159,18 @@ class Classification(Kind):
     def assessments(self, steps: int) -> dict[str, int]:
         """Beside the adaptation's, the score of its start: the class means of the features."""
         return Kind.assessments(self, steps) | {"nearest_prototype_accuracy": 0}
+
+    def rivals(self, features: Scores, support: Arrays) -> dict[str, float | None]:
+        """The class of the most similar other example, by the cosine of their features."""
+        left_out, y = self.left_out(support), support[TARGET]
+        if not left_out:
+            return {"nearest_neighbour_accuracy": None}
+        lengths = np.linalg.norm(features, axis=1, keepdims=True)
+        directions = features / np.maximum(lengths, np.finfo(np.float32).tiny)
+        likeness = directions @ directions.T
+        np.fill_diagonal(likeness, -np.inf)
+        right = y[likeness.argmax(axis=1)] == y
+        return {"nearest_neighbour_accuracy": float(right[left_out].mean())}
 
 
 class Regression(Kind):

@@ -148,6 +148,12 @@ def walk(
     yield last if guard is None else guard.keep(last, {})[0]
 
 
+def features_of(learner: Learner, theta: Params, x: Tensor) -> Tensor:
+    """(S, …) examples -> (S, D), their features under θ, normalised by themselves."""
+    body = {name: value[None] for name, value in _body(theta).items()}
+    return _on_support(learner, body, x[None])[0][0]
+
+
 def moves(network: nn.Module, name: str, adapts: Adapts) -> bool:
     """Whether the inner loop changes the parameter of this name."""
     if adapts == "all" or name in (WEIGHT, BIAS):

@@ -5,11 +5,13 @@ rest.
 from collections.abc import Callable
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from app.kinds import find_kind
 from app.values.arrays import INPUT, TARGET, without
 from models.files.checkpoint import Checkpoint
-from models.inner_loop import Adapted
+from models.inner_loop import Adapted, features_of
 from worker.stacking import Failure, Work, adapt_rows, query_outputs
 
 
@@ -21,7 +23,7 @@ def leave_one_out(
     steps: int,
     progress: Callable[[], None] = lambda: None,
 ) -> dict[str, float | None]:
-    """The scores that the kind of task assesses by, each by its name.
+    """The scores that the kind of task assesses by, and those of simpler rivals, by their names.
 
     None where no example can be left out (its class, or the set, would be empty without it), or
     where an adaptation without it diverges. progress: called after every inner step; what it raises
@@ -29,10 +31,19 @@ def leave_one_out(
     """
     kind = find_kind(checkpoint.learner.task)
     left_out = kind.left_out(work.support)
-    return {
+    scores = {
         name: _score(checkpoint, work, left_out, outputs=outputs, steps=taken, progress=progress)
         for name, taken in kind.assessments(steps).items()
     }
+    return scores | kind.rivals(_features(checkpoint, work), work.support)
+
+
+def _features(checkpoint: Checkpoint, work: Work) -> NDArray[np.float32]:
+    """(S, D) of the support set under θ."""
+    x = torch.from_numpy(work.support[INPUT]).to(next(iter(checkpoint.meta.theta.values())).device)
+    with torch.no_grad():
+        features = features_of(checkpoint.learner, checkpoint.meta.theta, x)
+    return np.asarray(features.cpu().numpy(), dtype=np.float32)
 
 
 def _score(

@@ -183,6 +183,7 @@ class Metrics(BaseModel):
     leave_one_out_accuracy: float | None = Field(None, exclude_if=_is_none)
     leave_one_out_mse: float | None = Field(None, exclude_if=_is_none)
     nearest_prototype_accuracy: float | None = Field(None, exclude_if=_is_none)
+    nearest_neighbour_accuracy: float | None = Field(None, exclude_if=_is_none)
 
 
 class Timing(BaseModel):
@@ -287,9 +288,7 @@ class Limits(BaseModel):
     image_area_px: int
     image_types: list[str]
     parameter_formats: list[str]
-    ways: dict[str, int] = Field(
-        description="The most classes by checkpoint, of the first thousand names."
-    )
+    ways: dict[str, int] = Field(description="The most classes by checkpoint, of 1000 names.")
     devices: list[str]
 
 

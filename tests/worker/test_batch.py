@@ -23,7 +23,7 @@ from app.store import StoreUnavailable
 from app.values.adaptation import Adaptation, Outcome
 from tests.rows.versions import described
 from tests.worker.conftest import OpenBench
-from tests.worker.orders import kinds, look, place, sine_points
+from tests.worker.orders import drawings, kinds, look, place, sine_points
 from worker.batch import run_hint
 from worker.bench import Bench
 from worker.stacking import adapt_rows
@@ -371,3 +371,22 @@ def test_a_checkpoint_installed_before_it_was_refused_adapts_no_more(bench: Benc
         place(bench, checkpoint="old")
 
     assert refused.value.status == 422
+
+
+def test_assessing_shows_where_the_nearest_example_knows_better(bench: Bench) -> None:
+    """Two classes of two kinds of lines each, upright and slanted, three of every kind."""
+    x = np.concatenate([drawings(seed, 4) for seed in (1, 2, 3)])
+    mine = place(
+        bench,
+        checkpoint="omniglot-anyway",
+        support_inputs=x.tolist(),
+        support_targets=["upright", "slanted"] * 6,
+        assess=True,
+    )
+
+    run_hint(bench, mine)
+
+    assessed = look(bench, mine).metrics
+    assert assessed is not None
+    assert assessed["nearest_neighbour_accuracy"] == 1.0
+    assert assessed["nearest_prototype_accuracy"] < 1.0
