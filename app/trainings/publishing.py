@@ -6,10 +6,12 @@ import platform
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.trainings.data import checkpoint_file
+from app.trainings.rivals import in_words
 from app.trainings.runs import Run, log_of
 from app.values.progress import Progress, Reached
 
@@ -34,10 +36,12 @@ def publish(
     """
     from models.files.checkpoint import dump_checkpoint
 
-    measured = _measure(run, progress)
+    measured, rivals = _measure(run, progress)
     target = run.folder / f"{run.recipe.name}.safetensors"
     target.write_bytes(dump_checkpoint(_checkpoint(run, measured, said)))
     say(f"{target}: {measured.mean:.4f} ± {measured.ci95:.4f} over {TEST_EPISODES} test episodes")
+    for line in in_words(run.learner, measured, rivals):
+        say(line)
     return target
 
 
@@ -52,8 +56,10 @@ def wall_time_s(folder: Path) -> int | None:
     return round(total)
 
 
-def _measure(run: Run, progress: Progress) -> "Evaluation":
+def _measure(run: Run, progress: Progress) -> "tuple[Evaluation, dict[str, Evaluation]]":
+    """The score of the best θ on test episodes, and those of the simplest methods on the same."""
     from models.measuring.evaluation import evaluate, trained_protocol
+    from models.measuring.rivals import evaluate_rivals
     from models.meta_training.training import served_loop
 
     def moved(done: int) -> None:
@@ -61,11 +67,8 @@ def _measure(run: Run, progress: Progress) -> "Evaluation":
 
     subject = f"{TEST_EPISODES} test episodes"
     moved(0)
-    return evaluate(
-        _served_learner(run),
-        run.state.best,
-        served_loop(run.recipe),
-        run.distribution,
+    measure = partial(
+        evaluate,
         split="test",
         shape=run.recipe.validation.shape,
         episodes=TEST_EPISODES,
@@ -73,6 +76,8 @@ def _measure(run: Run, progress: Progress) -> "Evaluation":
         protocol=trained_protocol(run.learner),
         progress=moved,
     )
+    subject_of = (_served_learner(run), run.state.best, served_loop(run.recipe), run.distribution)
+    return measure(*subject_of), evaluate_rivals(*subject_of, **measure.keywords)
 
 
 def _served_learner(run: Run) -> "Learner":

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.progress import Progress
 from app.cli.errors import in_one_line
 from app.cli.learning.bars import bars
 from app.trainings.data import checkpoint_file, open_data
+from app.trainings.rivals import in_words
 
 if TYPE_CHECKING:
     from models.files.checkpoint import Checkpoint
@@ -33,10 +34,13 @@ def evaluate(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON.")] = False,
 ) -> None:
-    """Measures a checkpoint over test episodes: mean and 95 % interval, one query at a time."""
+    """Measures a checkpoint over test episodes: mean and 95 % interval, one query at a time; beside
+    it the simplest methods on the same episodes.
+    """
     from models.episodes import EpisodeShape
     from models.files.checkpoint import load_checkpoint
     from models.measuring.evaluation import evaluate as measure
+    from models.measuring.rivals import evaluate_rivals
 
     with in_one_line(ValueError, OSError), bars() as shown:
         loaded = load_checkpoint(checkpoint_file(checkpoint).read_bytes())
@@ -50,19 +54,22 @@ def evaluate(
     )
     with in_one_line(ValueError), Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task(f"{episodes} test episodes", total=episodes)
-        measured = measure(
-            loaded.learner,
-            loaded.meta,
-            _with_steps(loaded.recipe, steps),
-            distribution,
-            split="test",
-            shape=shape,
-            episodes=episodes,
-            seed=seed,
-            protocol="transductive" if transductive else "one by one",
-            progress=lambda done: bar.update(task, completed=done),
-        )
-    typer.echo(json.dumps(asdict(measured)) if as_json else _in_words(loaded, measured))
+        asked: dict[str, Any] = {
+            "split": "test",
+            "shape": shape,
+            "episodes": episodes,
+            "seed": seed,
+            "protocol": "transductive" if transductive else "one by one",
+            "progress": lambda done: bar.update(task, completed=done),
+        }
+        subject = (loaded.learner, loaded.meta, _with_steps(loaded.recipe, steps), distribution)
+        measured, rivals = measure(*subject, **asked), evaluate_rivals(*subject, **asked)
+    if as_json:
+        beside = {name: asdict(rival) for name, rival in rivals.items()}
+        typer.echo(json.dumps(asdict(measured) | {"beside": beside}))
+        return
+    for line in (_in_words(loaded, measured), *in_words(loaded.learner, measured, rivals)):
+        typer.echo(line)
 
 
 def _with_steps(recipe: "InnerLoop", steps: int | None) -> "InnerLoop":
