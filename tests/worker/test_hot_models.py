@@ -140,7 +140,8 @@ def tell_growth() -> None:
     hot = HotModels(BOUND_BYTES)
     fill(hot, firsts)
     print(resident_bytes() - before)  # noqa: T201 - read by the test
-    assert hot.peek("mine", str(MODELS - 1)) is not None
+    # whichever came last of eight threads
+    assert sum(hot.peek("mine", str(number)) is not None for number in range(MODELS)) >= 3
 
 
 class Slow:
