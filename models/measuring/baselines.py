@@ -14,16 +14,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.episodes import EpisodeShape, TaskDistribution
+from models.episodes import Episodes, EpisodeShape, TaskDistribution
 from models.inner_loop import InnerLoop, Learner
-from models.measuring.evaluation import Evaluation, evaluate, summarise, trained_protocol
+from models.measuring.evaluation import (
+    Evaluation,
+    draw_episodes,
+    evaluate,
+    summarise,
+    trained_protocol,
+)
 from models.outer_loop import MetaParams
 
-Classifier = Callable[[Tensor, Tensor, Tensor], Tensor]
+Method = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def nearest_neighbour(x: Tensor, y: Tensor, queries: Tensor) -> Tensor:
-    """(Q,) the class of the support example at the least Euclidean distance; x (S, …), y (S,)."""
+    """(Q, …) the target of the support example at the least Euclidean distance; x, y: (S, …)."""
     return y[torch.cdist(queries.flatten(1), x.flatten(1)).argmin(dim=1)]
 
 
@@ -34,14 +40,14 @@ def nearest_prototype(x: Tensor, y: Tensor, queries: Tensor) -> Tensor:
     return torch.cdist(queries.flatten(1), prototypes).argmin(dim=1)
 
 
-CLASSIFIERS: dict[str, Classifier] = {
+CLASSIFIERS: dict[str, Method] = {
     "nearest neighbour": nearest_neighbour,
     "nearest prototype": nearest_prototype,
 }
 
 
 def evaluate_classifier(
-    classify: Classifier,
+    classify: Method,
     distribution: TaskDistribution,
     *,
     split: str,
@@ -50,14 +56,22 @@ def evaluate_classifier(
     seed: int,
 ) -> Evaluation:
     """The accuracy of a method without parameters, on the episodes that ``evaluate`` draws."""
-    generator = torch.Generator().manual_seed(seed)
-    scores: list[Tensor] = []
-    while len(scores) < episodes:
-        drawn = distribution.draw(split, min(20, episodes - len(scores)), shape, generator)
-        for e in range(len(drawn)):
-            named = classify(drawn.support_x[e], drawn.support_y[e], drawn.query_x[e])
-            scores.append((named == drawn.query_y[e]).float().mean())
+    asked = draw_episodes(distribution, split=split, shape=shape, episodes=episodes, seed=seed)
+    scores = [score for drawn in asked for score in score_method(classify, drawn)]
     return summarise(scores, protocol="one by one", shape=shape, steps=0, seed=seed)
+
+
+def score_method(method: Method, drawn: Episodes) -> list[Tensor]:
+    """The score of a method on each episode: the share of right classes, or where targets are
+    values the mean squared error.
+    """
+    scores = []
+    for e in range(len(drawn)):
+        told = method(drawn.support_x[e], drawn.support_y[e], drawn.query_x[e])
+        y = drawn.query_y[e]
+        each = (told - y).square() if y.is_floating_point() else (told == y).float()
+        scores.append(each.mean())
+    return scores
 
 
 def tune_step_size(

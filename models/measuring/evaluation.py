@@ -7,7 +7,7 @@ al. 2017.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -60,14 +60,31 @@ def evaluate(
     progress: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
     """The score over ``episodes`` of a split; the same file, seed and CPU give the same value."""
-    generator = torch.Generator().manual_seed(seed)
+    device = meta.tensors()[0].device
     scores: list[Tensor] = []
-    while len(scores) < episodes:
-        drawn = distribution.draw(split, min(chunk, episodes - len(scores)), shape, generator)
-        drawn = drawn.to(meta.tensors()[0].device)
-        scores.extend(score_episodes(learner, meta, recipe, drawn, protocol=protocol))
+    for drawn in draw_episodes(
+        distribution, split=split, shape=shape, episodes=episodes, seed=seed, chunk=chunk
+    ):
+        scores += score_episodes(learner, meta, recipe, drawn.to(device), protocol=protocol)
         progress(len(scores))
     return summarise(scores, protocol=protocol, shape=shape, steps=recipe.steps, seed=seed)
+
+
+def draw_episodes(
+    distribution: TaskDistribution,
+    *,
+    split: str,
+    shape: EpisodeShape,
+    episodes: int,
+    seed: int,
+    chunk: int = 20,
+) -> Iterator[Episodes]:
+    """The episodes that a seed stands for, at most ``chunk`` at a time: every method that is
+    measured under this seed is measured on them.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for first in range(0, episodes, chunk):
+        yield distribution.draw(split, min(chunk, episodes - first), shape, generator)
 
 
 def trained_protocol(learner: Learner) -> Protocol:

@@ -10,13 +10,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from models.episodes import Episodes, EpisodeShape, TaskDistribution
+from models.episodes import EpisodeShape, TaskDistribution
 from models.inner_loop import InnerLoop, Learner
-from models.measuring.baselines import nearest_neighbour, nearest_prototype
-from models.measuring.evaluation import Evaluation, Protocol, evaluate, summarise
+from models.measuring.baselines import (
+    Method,
+    nearest_neighbour,
+    nearest_prototype,
+    score_method,
+)
+from models.measuring.evaluation import Evaluation, Protocol, draw_episodes, evaluate, summarise
 from models.outer_loop import MetaParams
-
-Method = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 UNADAPTED = "no inner step"
 RIDGE = 1e-3
@@ -87,14 +90,13 @@ def evaluate_rivals(
             protocol=protocol,
             progress=progress,
         )
-    generator = torch.Generator().manual_seed(seed)
     scores: dict[str, list[Tensor]] = {}
-    done = 0
-    while done < episodes:
-        drawn = distribution.draw(split, min(20, episodes - done), shape, generator)
-        for name, score in _scores(drawn):
-            scores.setdefault(name, []).append(score)
-        done += len(drawn)
+    for drawn in draw_episodes(
+        distribution, split=split, shape=shape, episodes=episodes, seed=seed
+    ):
+        methods = OF_VALUES if drawn.support_y.is_floating_point() else OF_CLASSES
+        for name, method in methods.items():
+            scores.setdefault(name, []).extend(score_method(method, drawn))
     for name, each in scores.items():
         found[name] = summarise(each, protocol="one by one", shape=shape, steps=0, seed=seed)
     return found
@@ -110,20 +112,3 @@ def better_rivals(
         for name, rival in rivals.items()
         if merit(rival.mean) > merit(measured.mean) + measured.ci95
     ]
-
-
-def _scores(drawn: Episodes) -> list[tuple[str, Tensor]]:
-    """Share of right classes, or mean squared error, of each method on each episode."""
-    values = drawn.support_y.is_floating_point()
-    methods = OF_VALUES if values else OF_CLASSES
-    scores = []
-    for e in range(len(drawn)):
-        for name, method in methods.items():
-            told, y = (
-                method(drawn.support_x[e], drawn.support_y[e], drawn.query_x[e]),
-                drawn.query_y[e],
-            )
-            scores.append(
-                (name, (told - y).square().mean() if values else (told == y).float().mean())
-            )
-    return scores
