@@ -94,7 +94,7 @@ async def predict(predictor: Predictor, order: PredictOrder, timing: Timing) -> 
     limiter = predictor.limiter_for(order.size_bytes)
     check_order(settings, order)
     timing.skip()
-    found = await _find(predictor, order)
+    found = await _find(predictor, order.tenant_id, order.adaptation, order.checkpoint)
     timing.mark("find")
     if order.is_light:
         query = read_query(settings, found.model, order)
@@ -151,29 +151,25 @@ def answer(
     return told
 
 
-async def _find(predictor: Predictor, order: PredictOrder) -> Found:
-    """The model that an order means, remembered from now on. Raises ServiceError."""
+async def _find(
+    predictor: Predictor, tenant_id: str, adaptation: str | None, checkpoint: str | None
+) -> Found:
+    """The model that is meant, remembered from now on. Raises ServiceError."""
     memory, hot = predictor.memory, predictor.hot
-    asked = (order.tenant_id, order.adaptation, order.checkpoint)
-    known = remembered_model(memory, hot, order.tenant_id, order.adaptation)
+    known = remembered_model(memory, hot, tenant_id, adaptation)
     if known is not None:
         return known
     stamp = memory.stamp()
+    asked = (tenant_id, adaptation, checkpoint)
     found = await run_sync(find_model, predictor.backends, hot, *asked)
-    if order.adaptation is not None and found.phi is not None:
-        memory.keep_phi(order.adaptation, found.phi, stamp)
+    if adaptation is not None and found.phi is not None:
+        memory.keep_phi(adaptation, found.phi, stamp)
     return found
 
 
 async def _load(predictor: Predictor, tenant_id: str, adaptation_id: str) -> None:
-    order = PredictOrder(
-        tenant_id=tenant_id,
-        adaptation=adaptation_id,
-        checkpoint=None,
-        given=Given(inputs=(), inputs_at="", targets_at=""),
-    )
     with suppress(ServiceError):  # who predicts with it is told
-        await _find(predictor, order)
+        await _find(predictor, tenant_id, adaptation_id, None)
 
 
 def _check_finite(outputs: NDArray[np.float32], pointer: str) -> None:
