@@ -16,11 +16,14 @@ SHORTER: Final = 0.25
 
 
 class Point(NamedTuple):
-    """A point on the way from θ to φ: parameters, support statistics and support losses there."""
+    """A point on the way from θ to φ: parameters, support statistics and support losses there, and
+    the size (E,) of the steps that are next, where they have one.
+    """
 
     params: Params
     statistics: Statistics
     losses: Tensor
+    size: Tensor | None = None
 
 
 class Guard:
@@ -45,6 +48,7 @@ class Guard:
                     params=_chosen(worse, before.params, point.params),
                     statistics=_chosen(worse, before.statistics, point.statistics),
                     losses=torch.where(worse, before.losses, point.losses),
+                    size=point.size,
                 )
                 gradient = _chosen(worse, its_gradient, gradient)
                 scale = torch.ones_like(point.losses) if self.scale is None else self.scale

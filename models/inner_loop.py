@@ -6,78 +6,33 @@ support set.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from models.engine.backward import RecordedLayers
-from models.engine.layers import forward_stacked, is_stackable
+from models.engine.layers import is_stackable
 from models.engine.patches import as_matrices
 from models.episodes import Examples
 from models.guard import Guard, Point
-from models.heads import BIAS, WEIGHT, Head, apply_head, start_head
-from models.kinds import Kind, find_kind
-from models.normalisation import EpisodeNorm, Params, Prior, Statistics, forward, normalises
+from models.heads.applying import apply_head
+from models.heads.bayesian import posterior
+from models.heads.kernel import are_single, fit_kernel, start_again
+from models.heads.layer import BIAS, WEIGHT, linear_scores, start_head
+from models.heads.steady import steady_steps
+from models.learner import (
+    Adapted,
+    Adapts,
+    InnerLoop,
+    Learner,
+    body_of,
+    episode_of,
+    on_support,
+    prior_of,
+)
+from models.normalisation import EpisodeNorm, Params, Statistics, normalises
 
-Normalisation = Literal["support", "batch"]
-Adapts = Literal["all", "weights", "head"]
 _Losses = Callable[[Params], tuple[Tensor, Statistics]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Learner:
-    """What is adapted: the body, its head, the kind of task, and how queries are normalised.
-
-    task: the kind's name in ``models/kinds.py``. prior: steadies the statistics of small support
-    sets, in ``support`` normalisation only.
-    """
-
-    network: nn.Module
-    head: Head
-    task: str
-    normalisation: Normalisation = "support"
-    prior: Prior | None = None
-
-    @property
-    def kind(self) -> Kind:
-        """The loss, its gradient and the score. Raises ValueError for an unknown task."""
-        return find_kind(self.task)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InnerLoop:
-    """The recipe: gradient steps, one step size or learned ones, what moves, and the order of the
-    meta-gradient.
-
-    step_size: a number, or (E,) float32 when episodes differ. step_sizes: for each parameter of φ
-    its (steps,) learned sizes (Antoniou et al. 2019), or (steps, …) ones for every element (Li et
-    al. 2017, Meta-SGD, with one step); steps beyond them reuse the last. adapts: everything; all
-    but the biases of normalisations (as in the code of Finn et al. 2017); or the head alone (ANIL,
-    Raghu et al. 2020). guarded: a step that would raise an episode's support loss is not taken, and
-    those after it are shorter (``models/guard.py``).
-    """
-
-    steps: int
-    step_size: float | Tensor = 0.0
-    step_sizes: Params = field(default_factory=dict)
-    first_order: bool = False
-    adapts: Adapts = "all"
-    guarded: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adapted:
-    """params: φ, body and head; statistics: of the support set at φ; losses: (steps + 1,) float32.
-
-    ``losses`` is the support loss before the first step and after each. Stacked: all lead with
-    (E,).
-    """
-
-    params: Params
-    statistics: Statistics
-    losses: Tensor
 
 
 def adapt(
@@ -106,8 +61,10 @@ def adapt_episodes(
     """
     points = list(walk(learner, theta, support, recipe, outputs=outputs, progress=progress))
     losses = torch.stack([point.losses for point in points], dim=1)
-    phi = {name: value.contiguous() for name, value in points[-1].params.items()}
-    return Adapted(params=phi, statistics=points[-1].statistics, losses=losses)
+    phi, size = points[-1].params, points[-2].size if len(points) > 1 else None
+    if not recipe.on_features:  # there the body is θ's for all episodes
+        phi = {name: value.contiguous() for name, value in phi.items()}
+    return Adapted(params=phi, statistics=points[-1].statistics, losses=losses, step_size=size)
 
 
 def walk(
@@ -127,6 +84,11 @@ def walk(
     meta = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in learned)
     _check_mask(learner, support)
     support = support.cleared()
+    if recipe.on_features:
+        yield from _walk_on_features(
+            learner, theta, support, recipe, outputs=outputs, meta=meta, progress=progress
+        )
+        return
     phi, guard = _start(learner, theta, support, outputs), Guard() if recipe.guarded else None
     moving = [name for name in phi if moves(learner.network, name, recipe.adapts)]
     losses_at = _losses_of(learner, phi, support, recipe.adapts)
@@ -138,20 +100,14 @@ def walk(
             point, gradient = _gradient(losses_at, phi, moved, meta=meta, first=recipe.first_order)
         if guard is not None:
             point, gradient = guard.keep(point, gradient)
-        yield point
-        here = {name: point.params[name] for name in moving}
         scale = None if guard is None else guard.scale
+        yield point._replace(size=_taken(recipe, scale, len(point.losses)))
+        here = {name: point.params[name] for name in moving}
         phi = point.params | _inner_step(here, gradient, recipe, step, scale)
         progress()
     losses, statistics = losses_at({name: phi[name] for name in moving})
     last = Point(phi, statistics, losses)
     yield last if guard is None else guard.keep(last, {})[0]
-
-
-def features_of(learner: Learner, theta: Params, x: Tensor) -> Tensor:
-    """(S, …) examples -> (S, D), their features under θ, normalised by themselves."""
-    body = {name: value[None] for name, value in _body(theta).items()}
-    return _on_support(learner, body, x[None])[0][0]
 
 
 def moves(network: nn.Module, name: str, adapts: Adapts) -> bool:
@@ -163,34 +119,100 @@ def moves(network: nn.Module, name: str, adapts: Adapts) -> bool:
     return not isinstance(network.get_submodule(name.rpartition(".")[0]), EpisodeNorm)
 
 
-def episode_of(adapted: Adapted, episode: int) -> Adapted:
-    """One episode out of a stacked adaptation."""
+def _walk_on_features(
+    learner: Learner,
+    theta: Params,
+    support: Examples,
+    recipe: InnerLoop,
+    *,
+    outputs: int,
+    meta: bool,
+    progress: Callable[[], None],
+) -> Iterator[Point]:
+    """The same where the body stays θ's, and its features are computed once."""
+    body = {name: _shared(value, len(support.x)) for name, value in body_of(theta).items()}
+    features, statistics = on_support(learner, body, support.x)
+    start = start_head(learner.head, theta, features, support, outputs)
+    if recipe.adapts == "kernel":
+        heads = _fitted(learner, start, features, support)
+    elif recipe.adapts == "bayesian":
+        heads = _conditioned(learner, theta, features, support)
+    else:
+        heads = _steady(learner, start, features, support, recipe, meta=meta)
+    for step, (head, losses, size) in enumerate(heads):
+        yield Point(body | head, statistics, losses, size)
+        if step == recipe.steps:
+            return
+        progress()
 
-    def pick(tree: Params) -> Params:
-        return {name: value[episode] for name, value in tree.items()}
 
-    return Adapted(
-        params=pick(adapted.params),
-        statistics=pick(adapted.statistics),
-        losses=adapted.losses[episode],
+def _steady(
+    learner: Learner,
+    start: Params,
+    features: Tensor,
+    support: Examples,
+    recipe: InnerLoop,
+    *,
+    meta: bool,
+) -> Iterator[tuple[Params, Tensor, Tensor | None]]:
+    kind, outputs = learner.kind, start[BIAS].shape[1]
+    curvature = kind.curvature(outputs)
+    if curvature is None:
+        raise ValueError(f"{kind.name} does not say how much its loss curves; adapt all of it")
+
+    def back(scores: Tensor) -> tuple[Tensor, Tensor]:
+        if not meta:
+            return kind.losses_back(scores, support)
+        losses = kind.losses(scores, support)
+        graph = not recipe.first_order
+        (gradient,) = torch.autograd.grad(
+            losses.sum(), scores, create_graph=graph, retain_graph=True
+        )
+        return losses, gradient
+
+    size = torch.as_tensor(recipe.step_size, device=features.device)
+    return steady_steps(
+        start,
+        features,
+        back,
+        mask=support.mask,
+        curvature=curvature,
+        sizes=size.to(features.dtype).expand(len(features)),
     )
 
 
-def predict(learner: Learner, adapted: Adapted, x: Tensor) -> Tensor:
-    """(B, …) queries -> (B, outputs) scores or values, each from φ and its own input alone.
-
-    Only in ``batch`` normalisation, the paper's, do the queries of one call see each other.
+def _fitted(
+    learner: Learner, start: Params, features: Tensor, support: Examples
+) -> Iterator[tuple[Params, Tensor, Tensor | None]]:
+    """The start and the kernel head that is fitted from there, never with a higher loss; where no
+    class has a second example, none can be left out to fit anything by, and class means stay.
     """
-    statistics = adapted.statistics if learner.normalisation == "support" else None
-    features, _ = forward(learner.network, _body(adapted.params), x, statistics)
-    return apply_head(adapted.params, features)
+    losses = learner.kind.losses(linear_scores(start, features), support)
+    yield start, losses, None
+    head = fit_kernel(start, features, support, losses)
+    after = learner.kind.losses(apply_head(head, features, support.x), support)
+    worse = ~(after <= losses)
+    if learner.head.kind == "prototype":
+        worse |= are_single(support, start[BIAS].shape[1])
+    yield start_again(head, start, worse), torch.where(worse, losses, after), None
 
 
-def predict_episodes(learner: Learner, params: Params, statistics: Statistics, x: Tensor) -> Tensor:
-    """The same for E episodes at once: x (E, B, …) -> (E, B, outputs)."""
-    given = statistics if learner.normalisation == "support" else None
-    features, _ = forward_stacked(learner.network, _body(params), x, given)
-    return apply_head(params, features)
+def _conditioned(
+    learner: Learner, theta: Params, features: Tensor, support: Examples
+) -> Iterator[tuple[Params, Tensor, Tensor | None]]:
+    """The prior, and the posterior."""
+    before = posterior(theta, features[:, :0], support["y"][:, :0])
+    after = posterior(theta, features, support["y"], support.mask)
+    for head in (before, after):
+        yield head, learner.kind.losses(linear_scores(head, features), support), None
+
+
+def _taken(recipe: InnerLoop, scale: Tensor | None, episodes: int) -> Tensor | None:
+    """(E,) the size of the next steps; None where it is learned."""
+    if recipe.step_sizes:
+        return None
+    size = torch.as_tensor(recipe.step_size).expand(episodes)
+    return size if scale is None else size.to(scale.device) * scale
 
 
 def _check_mask(learner: Learner, support: Examples) -> None:
@@ -200,10 +222,10 @@ def _check_mask(learner: Learner, support: Examples) -> None:
 
 def _start(learner: Learner, theta: Params, support: Examples, outputs: int) -> Params:
     """θ for every episode, views of the one, and the head's start."""
-    body = {name: _shared(value, len(support.x)) for name, value in _body(theta).items()}
+    body = {name: _shared(value, len(support.x)) for name, value in body_of(theta).items()}
     if learner.head.kind == "linear":
         return body | start_head(learner.head, theta, support.x, support, outputs)
-    features, _ = _on_support(learner, body, support.x)
+    features, _ = on_support(learner, body, support.x)
     return body | start_head(learner.head, theta, features, support, outputs)
 
 
@@ -217,23 +239,15 @@ def _losses_of(learner: Learner, phi: Params, support: Examples, adapts: Adapts)
     """From the parameters that move to the support losses and the statistics there."""
     kind = learner.kind
     if adapts == "head":  # the features stay, so they are computed once
-        features, statistics = _on_support(learner, _body(phi), support.x)
-        return lambda head: (kind.losses(apply_head(head, features), support), statistics)
+        features, statistics = on_support(learner, body_of(phi), support.x)
+        return lambda head: (kind.losses(linear_scores(head, features), support), statistics)
 
     def losses_at(moved: Params) -> tuple[Tensor, Statistics]:
         at = phi | moved
-        features, statistics = _on_support(learner, _body(at), support.x)
-        return kind.losses(apply_head(at, features), support), statistics
+        features, statistics = on_support(learner, body_of(at), support.x)
+        return kind.losses(linear_scores(at, features), support), statistics
 
     return losses_at
-
-
-def _on_support(learner: Learner, body: Params, x: Tensor) -> tuple[Tensor, Statistics]:
-    return forward_stacked(learner.network, body, x, prior=_prior(learner))
-
-
-def _prior(learner: Learner) -> Prior | None:
-    return learner.prior if learner.normalisation == "support" else None
 
 
 def _is_written(learner: Learner, recipe: InnerLoop, *, meta: bool) -> bool:
@@ -245,9 +259,9 @@ def _written_gradient(learner: Learner, phi: Params, support: Examples) -> tuple
     """The same as ``_gradient`` without a graph."""
     assert is_stackable(learner.network)
     with torch.no_grad():
-        layers = RecordedLayers(params=_body(phi), prior=_prior(learner))
+        layers = RecordedLayers(params=body_of(phi), prior=prior_of(learner))
         features = learner.network.stacked(layers, support.x)
-        outputs = apply_head(phi, features)
+        outputs = linear_scores(phi, features)
         losses, for_outputs = learner.kind.losses_back(outputs, support)
         layers.rewind(torch.bmm(for_outputs, phi[WEIGHT]))
         head = {WEIGHT: torch.bmm(for_outputs.mT, features), BIAS: for_outputs.sum(dim=1)}
@@ -314,7 +328,3 @@ def _size(recipe: InnerLoop, name: str, param: Tensor, step: int) -> float | Ten
     if isinstance(size_E, Tensor):
         return size_E.view(-1, *(1,) * (param.dim() - 1))
     return size_E
-
-
-def _body(params: Params) -> Params:
-    return {name: value for name, value in params.items() if not name.startswith("head.")}

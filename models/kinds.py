@@ -13,14 +13,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.episodes import Examples, Supply
-from models.heads import Head
+from models.heads.layer import Head
 
 
 class Kind(ABC):
     """What the mathematics must know of one kind of task.
 
     name: as recipes say it; score_name: what ``scores`` are, in words; in_percent: whether a score
-    is a share; higher_is_better: or lower.
+    is a share; higher_is_better: or lower; heads: those that θ may have; closed_forms: the
+    heads that are fitted to a support set in one step.
     """
 
     name: ClassVar[str]
@@ -28,6 +29,7 @@ class Kind(ABC):
     in_percent: ClassVar[bool] = False
     higher_is_better: ClassVar[bool] = False
     heads: ClassVar[frozenset[str]] = frozenset({"linear"})
+    closed_forms: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def losses(self, outputs: Tensor, examples: Examples) -> Tensor:
@@ -43,6 +45,17 @@ class Kind(ABC):
     @abstractmethod
     def suits(self, supply: Supply) -> bool:
         """Whether a data set gives targets of this kind."""
+
+    def ways(self, head: Head) -> tuple[str, ...]:
+        """What a recipe may adapt where θ has this head: ``models.learner.Adapts``."""
+        alone = () if self.curvature(1) is None else ("head",)
+        return ("all", "weights", *alone, *self.closed_forms)
+
+    def curvature(self, outputs: int) -> float | None:
+        """The most that the loss of one example curves in its outputs, the largest eigenvalue of
+        that Hessian anywhere; None where nobody knows.
+        """
+        return None
 
     def losses_back(self, outputs: Tensor, examples: Examples) -> tuple[Tensor, Tensor]:
         """The mean losses (E,), and the gradient of each in its outputs (E, S, N).
@@ -78,6 +91,10 @@ class Classification(Kind):
     in_percent = True
     higher_is_better = True
     heads = frozenset({"linear", "prototype"})
+    closed_forms = ("kernel",)
+
+    def curvature(self, outputs: int) -> float | None:
+        return 0.5  # of the softmax: Böhning 1992
 
     def losses(self, outputs: Tensor, examples: Examples) -> Tensor:
         y = examples["y"]
@@ -107,13 +124,27 @@ class Classification(Kind):
 
 
 class Regression(Kind):
-    """Values: mean squared error of (E, S, N), ``y`` (E, S, N) float32."""
+    """Values: mean squared error of (E, S, N), ``y`` (E, S, N) float32.
+
+    Behind the values of a Bayesian head stand their deviations, (E, S, 2 N), which are not scored.
+    """
 
     name = "regression"
     score_name = "mean squared error"
 
+    def ways(self, head: Head) -> tuple[str, ...]:
+        if head.kind == "bayesian":
+            return ("bayesian", "head")
+        return super().ways(head)
+
+    heads = frozenset({"linear", "bayesian"})
+
+    def curvature(self, outputs: int) -> float | None:
+        return 2 / outputs
+
     def losses(self, outputs: Tensor, examples: Examples) -> Tensor:
-        each = (outputs - examples["y"]).square()
+        y = examples["y"]
+        each = (outputs[..., : y.shape[-1]] - y).square()
         if examples.mask is None:
             return each.flatten(1).mean(dim=1)
         return mean_over(each.mean(dim=2), examples.mask)

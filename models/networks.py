@@ -1,4 +1,4 @@
-"""The bodies: from one batch of inputs to feature vectors. The head on top is models/heads.py's.
+"""The bodies: from one batch of inputs to feature vectors. The head on top: models/heads.
 
 Each is a module for one set of parameters, and says how it runs over stacked episodes; what a
 module does not say, ``vmap`` does. An installed package adds a network under the entry-point group
@@ -7,7 +7,7 @@ module does not say, ``vmap`` does. An installed package adds a network under th
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from itertools import pairwise
 from typing import Any
@@ -88,11 +88,25 @@ class Conv4(nn.Module):
 class MLP(nn.Module):
     """Fully connected layers with ReLU after each; normalised ones carry no bias of their own.
 
-    x: (B, …), flattened to (B, inputs) -> (B, hidden[-1]).
+    x: (B, …), flattened to (B, inputs) -> (B, hidden[-1]). centre and scale: each of ``inputs``
+    numbers, by which inputs are standardised first, (x - centre) / scale.
     """
 
-    def __init__(self, *, inputs: int, hidden: list[int], normalised: bool) -> None:
+    centre: Tensor | None
+    scale: Tensor | None
+
+    def __init__(
+        self,
+        *,
+        inputs: int,
+        hidden: list[int],
+        normalised: bool,
+        centre: list[float] | None = None,
+        scale: list[float] | None = None,
+    ) -> None:
         super().__init__()
+        for name, value in _standard(inputs, centre, scale).items():
+            self.register_buffer(name, value, persistent=False)  # configuration, no parameter
         widths = [inputs, *hidden]
         pairs = list(pairwise(widths))
         self.widths = sum(hidden)
@@ -100,14 +114,14 @@ class MLP(nn.Module):
         self.norms = nn.ModuleList(EpisodeNorm(b) if normalised else nn.Identity() for b in hidden)
 
     def forward(self, x: Tensor) -> Tensor:
-        activation = x.flatten(1)
+        activation = self._standardised(x.flatten(1))
         for layer, norm in zip(self.linears, self.norms, strict=True):
             activation = F.relu(norm(layer(activation)))
         return activation
 
     def stacked(self, layers: Layers, x: Tensor) -> Tensor:
         """(E, B, …) -> (E, B, hidden[-1])."""
-        activation = x.flatten(2)
+        activation = self._standardised(x.flatten(2))
         for index, norm in enumerate(self.norms):
             activation = layers.linear(activation, f"linears.{index}")
             if isinstance(norm, EpisodeNorm):
@@ -120,9 +134,104 @@ class MLP(nn.Module):
         """The inputs and every layer's activations."""
         return math.prod(shape) + self.widths
 
+    def _standardised(self, flat: Tensor) -> Tensor:
+        if self.centre is None or self.scale is None:
+            return flat
+        return (flat - self.centre.to(flat.device)) / self.scale.to(flat.device)
+
+
+def _standard(
+    inputs: int, centre: list[float] | None, scale: list[float] | None
+) -> dict[str, Tensor | None]:
+    """Centre and scale as tensors. Raises ValueError for others than ``inputs`` numbers of each,
+    scales above 0; both may be left out.
+    """
+    if centre is None and scale is None:
+        return {"centre": None, "scale": None}
+    found = {
+        "centre": torch.tensor(centre or [], dtype=torch.float32),
+        "scale": torch.tensor(scale or [], dtype=torch.float32),
+    }
+    fits = all(t.shape == (inputs,) and bool(t.isfinite().all()) for t in found.values())
+    if not fits or bool((found["scale"] <= 0).any()):
+        raise ValueError(f"expected {inputs} numbers as centre, and as many above 0 as scale")
+    return {**found}
+
+
+class Identity(nn.Module):
+    """The inputs as they are, times one number that starts at 1: for vectors that are features
+    already, of any width.
+
+    x: (B, …) -> (B, D), flattened.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) * self.gain
+
+    def stacked(self, layers: Layers, x: Tensor) -> Tensor:
+        """(E, B, …) -> (E, B, D)."""
+        return layers.times(x.flatten(2), "gain")
+
+    def values_per_input(self, shape: tuple[int, ...]) -> int:
+        """The inputs."""
+        return math.prod(shape)
+
+
+class Polynomial(nn.Module):
+    """The powers 1 to ``degree`` of every standardised input, by degree; it has no parameters.
+
+    x: (B, …), flattened to (B, inputs) -> (B, degree · inputs) of z^k, z = (x - centre) / scale
+    held within ±LIMIT: so far from the training inputs a power says nothing, and stays finite.
+    """
+
+    LIMIT = 100.0
+
+    def __init__(
+        self,
+        *,
+        inputs: int,
+        degree: int,
+        centre: Sequence[float] = (),
+        scale: Sequence[float] = (),
+    ) -> None:
+        super().__init__()
+        if degree < 1 or {len(centre), len(scale)} - {0, inputs}:
+            raise ValueError(
+                "network 'polynomial': expected a degree of at least 1 and "
+                f"{inputs} numbers for each of centre and scale, or none"
+            )
+        self.inputs, self.degree = inputs, degree
+        self.centre = torch.tensor(centre or [0.0] * inputs)
+        self.scale = torch.tensor(scale or [1.0] * inputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._powers(x.flatten(1))
+
+    def stacked(self, layers: Layers, x: Tensor) -> Tensor:
+        """(E, B, …) -> (E, B, degree · inputs)."""
+        return self._powers(x.flatten(2))
+
+    def values_per_input(self, shape: tuple[int, ...]) -> int:
+        """The inputs, and what comes of them."""
+        return math.prod(shape) * (self.degree + 1)
+
+    def _powers(self, flat: Tensor) -> Tensor:
+        z = (flat - self.centre.to(flat)) / self.scale.to(flat)
+        z = z.clamp(-self.LIMIT, self.LIMIT)
+        return torch.cat([z**k for k in range(1, self.degree + 1)], dim=-1)
+
 
 GROUP = "fewstep.networks"
-NETWORKS: Mapping[str, Callable[..., nn.Module]] = {"conv4": Conv4, "mlp": MLP}
+NETWORKS: Mapping[str, Callable[..., nn.Module]] = {
+    "conv4": Conv4,
+    "identity": Identity,
+    "mlp": MLP,
+    "polynomial": Polynomial,
+}
 
 
 def build_network(name: str, config: Mapping[str, Any]) -> nn.Module:

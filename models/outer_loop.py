@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from models.episodes import Episodes
-from models.inner_loop import InnerLoop, Learner, predict_episodes, walk
+from models.inner_loop import walk
+from models.learner import InnerLoop, Learner, predict_episodes
 from models.normalisation import Params
 
 LAST_ALONE: tuple[float, ...] = (1.0,)

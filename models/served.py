@@ -7,7 +7,7 @@ its numbers and some hundred bytes, and threads may predict at once.
 
 import json
 import math
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.engine.layers import forward_stacked, is_stackable
-from models.files.adapted_file import STATISTICS, load_flat
+from models.files.adapted_file import HEAD, STATISTICS, load_flat
 from models.files.checkpoint import Checkpoint
-from models.heads import BIAS, WEIGHT, apply_head
+from models.heads.applying import apply_head
+from models.heads.bayesian import posterior
+from models.heads.layer import BIAS, WEIGHT
+from models.learner import body_of
 from models.networks import build_network, shape_of_features
 from models.normalisation import Params, forward, normalises
 
@@ -42,7 +45,8 @@ class About:
     """What an adapted model's file says of the models that share its network, read once.
 
     task: the kind's name; network: its name and configuration; preprocessing: how a picture becomes
-    an input, None for numbers; outputs: classes, or values of one input.
+    an input, None for numbers; outputs: classes, or values of one input; body: the digest of the
+    checkpoint whose body it has, None for one of its own.
     """
 
     task: str
@@ -52,6 +56,7 @@ class About:
     input_shape: tuple[int, ...]
     preprocessing: dict[str, Any] | None
     outputs: int
+    body: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +79,9 @@ class Architecture:
 
     shapes and lengths: of every tensor, in the buffer's order; statistics: the names of those that
     normalise, and of the layer's that each belongs to;
-    is_stackable: whether the network knows its forward over stacked models; free: sets of modules
-    that nobody uses now, and that hold no parameters.
+    is_stackable: whether the network knows its forward over stacked models; body: the parameters
+    that all of them share, none where each has its own; free: sets of modules that nobody uses now,
+    and that hold no parameters.
     """
 
     about: About
@@ -83,6 +89,7 @@ class Architecture:
     lengths: list[int]
     statistics: dict[str, str]
     is_stackable: bool
+    body: Params
     free: list[Modules] = field(default_factory=list)
 
     def named(self, flat: Tensor) -> Params:
@@ -98,11 +105,12 @@ class Architecture:
 
     def outputs(self, modules: Modules, named: Params, x: Tensor) -> Tensor:
         """(Q, …) inputs -> (Q, outputs), in the borrowed modules."""
+        body = self.body or named
         for place, key, name in modules.slots:
-            place[key] = named[name]
+            place[key] = body[name]
         statistics = {layer: named[name] for name, layer in self.statistics.items()}
         features, _ = forward(modules.network, None, x, statistics)
-        return apply_head(named, features)
+        return apply_head(named, features, x)
 
     def outputs_stacked(
         self, modules: Modules, models: "Sequence[ServedModel]", x: Tensor
@@ -110,9 +118,10 @@ class Architecture:
         """(K, 1, …) inputs of K models -> (K, outputs)."""
         named = self.named(torch.stack([model.flat for model in models]))
         statistics = {layer: named[name] for name, layer in self.statistics.items()}
-        body = {name: named[name] for _, _, name in modules.slots}
+        shared = {name: value.expand(len(x), *value.shape) for name, value in self.body.items()}
+        body = {name: (shared or named)[name] for _, _, name in modules.slots}
         features, _ = forward_stacked(modules.network, body, x, statistics)
-        return apply_head(named, features)[:, 0]
+        return apply_head(named, features, x)[:, 0]
 
     @contextmanager
     def borrowed(self) -> Iterator[Modules]:
@@ -181,12 +190,15 @@ def is_worth_stacking(models: Sequence[ServedModel], different: int) -> bool:
     return different >= OTHERS_FROM and models[0].flat.numel() <= OTHERS_PHI_VALUES
 
 
-def load_served(data: bytes) -> ServedModel:
-    """The model in the bytes of an adapted file."""
+def load_served(data: bytes, theta_of: Callable[[str], Params] = lambda digest: {}) -> ServedModel:
+    """The model in the bytes of an adapted file.
+
+    theta_of: the θ in the checkpoint file of this digest; asked for where the model has that body,
+    and no other model with it is there.
+    """
     file = load_flat(data)
-    return _served(
-        file.flat, file.shapes, read_about(file.description), file.description["classes"]
-    )
+    about = read_about(file.description)
+    return _served(file.flat, file.shapes, about, file.description["classes"], theta_of)
 
 
 def read_about(description: dict[str, Any]) -> About:
@@ -199,6 +211,7 @@ def read_about(description: dict[str, Any]) -> About:
         input_shape=tuple(description["input"]["shape"]),
         preprocessing=description["input"]["preprocessing"],
         outputs=description["outputs"],
+        body=description.get("body"),
     )
 
 
@@ -206,7 +219,11 @@ def serve_theta(checkpoint: Checkpoint) -> ServedModel | None:
     """The unadapted θ of a regression checkpoint; None where it normalises by a support set."""
     if normalises(checkpoint.learner.network):
         return None
-    return _of_tensors(checkpoint, checkpoint.meta.theta, checkpoint.learner.head.outputs)
+    theta, head = checkpoint.meta.theta, checkpoint.learner.head
+    if head.kind == "bayesian":  # what is known before any example
+        nothing = torch.zeros(0, theta[WEIGHT].shape[1]), torch.zeros(0, head.outputs)
+        theta = body_of(theta) | posterior(theta, *nothing)
+    return _of_tensors(checkpoint, theta, head.outputs)
 
 
 def stand_in(checkpoint: Checkpoint, *, outputs: int) -> ServedModel:
@@ -240,15 +257,18 @@ def _served(
     shapes: dict[str, tuple[int, ...]],
     about: About,
     classes: list[str] | None,
+    theta_of: Callable[[str], Params] = lambda digest: {},
 ) -> ServedModel:
     return ServedModel(
-        architecture=_architecture(shapes, about),
+        architecture=_architecture(shapes, about, theta_of),
         flat=torch.from_numpy(flat),
         classes=None if classes is None else tuple(classes),
     )
 
 
-def _architecture(shapes: dict[str, tuple[int, ...]], about: About) -> Architecture:
+def _architecture(
+    shapes: dict[str, tuple[int, ...]], about: About, theta_of: Callable[[str], Params]
+) -> Architecture:
     """The one that models like this one share already, or a new one.
 
     Raises ValueError where φ is not this network's.
@@ -258,13 +278,16 @@ def _architecture(shapes: dict[str, tuple[int, ...]], about: About) -> Architect
     if found is None:
         statistics = {name for name in shapes if name.startswith(STATISTICS)}
         modules = _modules(about.network)
-        _check_names(modules, shapes.keys() - statistics)
+        theta = {} if about.body is None else theta_of(about.body)
+        body = {name: theta[name] for _, _, name in modules.slots if name in theta}
+        _check_names(modules, shapes.keys() - statistics, body.keys())
         found = _known[key] = Architecture(
             about=about,
             shapes=shapes,
             lengths=[math.prod(shape) for shape in shapes.values()],
             statistics={name: name.removeprefix(STATISTICS) for name in statistics},
             is_stackable=is_stackable(modules.network),
+            body=body,
             free=[modules],
         )
     return found
@@ -286,8 +309,10 @@ def _modules(about: dict[str, Any]) -> Modules:
     return Modules(network=network, slots=slots).let_go()
 
 
-def _check_names(modules: Modules, params: Set[str]) -> None:
-    expected = {name for _, _, name in modules.slots} | {WEIGHT, BIAS}
-    if params != expected:
-        strange = sorted(params ^ expected)
+def _check_names(modules: Modules, params: Set[str], shared: Set[str]) -> None:
+    """params: those of the file; shared: of its checkpoint's body."""
+    heads = {name for name in params if name.startswith(HEAD)}
+    expected = {name for _, _, name in modules.slots}
+    if (params - heads) | shared != expected or not heads:
+        strange = sorted(((params - heads) | shared) ^ expected)
         raise ValueError(f"expected the network's parameters, got other names: {strange}")

@@ -88,6 +88,16 @@ class RecordedLayers(Layers):
         self.backs.append(back)
         return Layers.linear(self, x, path)
 
+    def times(self, x: Tensor, path: str) -> Tensor:
+        number = self.params[path][:, None, None]
+
+        def back(gradient: Tensor) -> Tensor:
+            self.gradients[path] = (gradient * x).sum(dim=(1, 2))
+            return gradient * number
+
+        self.backs.append(back)
+        return Layers.times(self, x, path)
+
     def relu(self, x: Tensor) -> Tensor:
         activation = x.relu()
         self.backs.append(

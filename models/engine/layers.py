@@ -76,6 +76,10 @@ class Layers:
             return torch.bmm(x, weight.mT)
         return torch.baddbmm(bias[:, None], x, weight.mT)
 
+    def times(self, x: Tensor, path: str) -> Tensor:
+        """(E, B, D) times one number of each episode."""
+        return x * self.params[path][:, None, None]
+
     def relu(self, x: Tensor) -> Tensor:
         return x.relu()
 

@@ -2,6 +2,8 @@
 
 Tensors: φ's parameters by name, and ``statistics.<layer>.mean`` / ``.var`` of the support set. The
 JSON under the metadata key ``fewstep`` names the network, the input, the classes and the recipe.
+Where the head alone was adapted the body is a checkpoint's, and is kept once: ``body`` names it by
+the digest of its file, ``with_body`` puts both together. Version 1 always had the body.
 """
 
 import json
@@ -11,12 +13,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays  # the same bytes in a quarter of torch's time
 
-from models.inner_loop import Adapted
+from models.heads.kernel import COEFFICIENTS, without_idle_parts
+from models.learner import Adapted
+from models.normalisation import Params
 
-FORMAT, FORMAT_VERSION = "fewstep-adapted", 1
-STATISTICS = "statistics."
+FORMAT, FORMAT_VERSION = "fewstep-adapted", 2
+STATISTICS, HEAD = "statistics.", "head."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,15 +33,50 @@ class FlatFile:
     description: dict[str, Any]
 
 
-def dump_adapted(adapted: Adapted, description: dict[str, Any]) -> bytes:
-    """The bytes of one adapted model; the same input gives the same bytes."""
+def dump_adapted(
+    adapted: Adapted, description: dict[str, Any], *, body: str | None = None
+) -> bytes:
+    """The bytes of one adapted model; the same input gives the same bytes.
+
+    body: the digest of the checkpoint whose body it has unchanged, which is left out then.
+    """
+    params = adapted.params if body is None else _head_of(adapted.params)
     statistics = {f"{STATISTICS}{name}": t for name, t in adapted.statistics.items()}
-    arrays = {
-        n: t.detach().cpu().contiguous().numpy() for n, t in (adapted.params | statistics).items()
-    }
+    arrays = {n: t.detach().cpu().contiguous().numpy() for n, t in (params | statistics).items()}
+    return _dumped(arrays, description | {"body": body})
+
+
+def with_body(data: bytes, theta: Params) -> bytes:
+    """The bytes of the same model with the body of its checkpoint."""
+    arrays = load_arrays(data)
+    description = _description(data)
+    body = {n: t.detach().cpu().contiguous().numpy() for n, t in theta.items()}
+    head = {name for name in body if name.startswith(HEAD)}
+    whole = {name: body[name] for name in body if name not in head} | arrays
+    return _dumped(whole, description | {"body": None})
+
+
+def body_of(data: bytes) -> str | None:
+    """The digest of the checkpoint whose body the model has; None where it has its own."""
+    digest: str | None = _description(data).get("body")
+    return digest
+
+
+def _head_of(params: Params) -> Params:
+    head = {name: value for name, value in params.items() if name.startswith(HEAD)}
+    return without_idle_parts(head) if COEFFICIENTS in head else head
+
+
+def _dumped(arrays: dict[str, NDArray[np.float32]], description: dict[str, Any]) -> bytes:
     head = {"format": FORMAT, "format_version": FORMAT_VERSION}
-    text = json.dumps(head | description, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(description | head, sort_keys=True, ensure_ascii=False)
     return save_arrays(arrays, metadata={"fewstep": text})
+
+
+def _description(data: bytes) -> dict[str, Any]:
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    description: dict[str, Any] = json.loads(header["__metadata__"]["fewstep"])
+    return description
 
 
 def load_flat(data: bytes) -> FlatFile:

@@ -2,7 +2,8 @@
 
 Tensors are named ``theta.<parameter>``, ``step_size.<parameter>`` and, where small support sets are
 steadied, ``prior.<layer>.mean`` and ``.var``; the JSON under the metadata key ``fewstep`` says the
-rest. A reader refuses what it does not know; version 1 had neither a prior nor ``adapts``.
+rest. A reader refuses what it does not know; version 1 had neither a prior nor ``adapts``,
+version 2 no heads in closed form.
 """
 
 import hashlib
@@ -16,15 +17,15 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from models.files.served_loop import ServedInnerLoop
-from models.heads import BIAS, WEIGHT, Head, initial_head
-from models.inner_loop import InnerLoop, Learner
-from models.kinds import find_kind
+from models.files.served_loop import HEAD_STEPS, ServedInnerLoop
+from models.heads.layer import BIAS, WEIGHT, Head, initial_head
+from models.kinds import Kind, find_kind
+from models.learner import CLOSED_FORMS, Adapts, InnerLoop, Learner
 from models.networks import build_network, shape_of_features
 from models.normalisation import Params, Prior, Statistics
 from models.outer_loop import MetaParams
 
-FORMAT, FORMAT_VERSION = "fewstep-checkpoint", 2
+FORMAT, FORMAT_VERSION = "fewstep-checkpoint", 3
 KEYS = {
     "format",
     "format_version",
@@ -42,7 +43,10 @@ PARTS = {
     "input": {"shape", "preprocessing"},
     "inner_loop": {part.name for part in fields(ServedInnerLoop)},
 }
-SINCE_VERSION_2: dict[str, Any] = {"granularity": "layer", "adapts": "all", "prior_examples": 0.0}
+SINCE: dict[int, dict[str, Any]] = {
+    2: {"granularity": "layer", "adapts": "all", "prior_examples": 0.0},
+    3: {"head_steps": HEAD_STEPS},
+}
 
 
 class InvalidCheckpoint(ValueError):
@@ -72,15 +76,24 @@ class Checkpoint:
 
     @property
     def recipe(self) -> InnerLoop:
-        """The default inner loop: first-order, as no gradient passes through it when serving, and
-        guarded, so that no step harms.
+        """The default inner loop."""
+        return self.recipe_of(self.inner_loop.adapts)
+
+    def recipe_of(self, adapts: Adapts) -> InnerLoop:
+        """The inner loop that adapts so: first-order, as no gradient passes through it when
+        serving, and guarded, so that no step harms.
         """
+        loop = self.inner_loop
+        if adapts in CLOSED_FORMS:
+            return InnerLoop(steps=1, adapts=adapts, guarded=True)
+        if adapts == "head" and loop.adapts != "head":
+            return InnerLoop(steps=loop.head_steps, adapts=adapts, guarded=True)
         return InnerLoop(
-            steps=self.inner_loop.steps,
-            step_size=self.inner_loop.step_size,
-            step_sizes=self.meta.step_sizes,
+            steps=loop.steps,
+            step_size=loop.step_size,
+            step_sizes=self.meta.step_sizes if adapts != "head" else {},
             first_order=True,
-            adapts=self.inner_loop.adapts,
+            adapts=adapts,
             guarded=True,
         )
 
@@ -120,7 +133,7 @@ def dump_checkpoint(checkpoint: Checkpoint) -> bytes:
 
 
 def read_metadata(data: bytes) -> dict[str, Any]:
-    """The JSON metadata of a checkpoint's bytes.
+    """The JSON metadata of a checkpoint's bytes, as the newest version would have it.
 
     Raises InvalidCheckpoint where it is missing, unknown or of another format version.
     """
@@ -130,13 +143,14 @@ def read_metadata(data: bytes) -> dict[str, Any]:
         metadata = json.loads(header["__metadata__"]["fewstep"])
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidCheckpoint("expected a .safetensors file with 'fewstep' metadata") from error
-    if metadata.get("format") != FORMAT or metadata.get("format_version") not in (1, 2):
-        raise InvalidCheckpoint(f"expected {FORMAT} of version 1 or {FORMAT_VERSION}")
+    if metadata.get("format") != FORMAT or metadata.get("format_version") not in (1, 2, 3):
+        raise InvalidCheckpoint(f"expected {FORMAT} of version 1 to {FORMAT_VERSION}")
     if set(metadata) != KEYS:
         raise InvalidCheckpoint(f"expected exactly the metadata {sorted(KEYS)}")
-    if metadata["format_version"] == 1:
-        metadata["inner_loop"] = SINCE_VERSION_2 | metadata["inner_loop"]
-    return dict(metadata)
+    for version, added in SINCE.items():
+        if metadata["format_version"] < version:
+            metadata["inner_loop"] = added | metadata["inner_loop"]
+    return dict(metadata) | {"format_version": FORMAT_VERSION}
 
 
 def load_checkpoint(data: bytes) -> Checkpoint:
@@ -183,8 +197,7 @@ def _learner(metadata: dict[str, Any], loop: ServedInnerLoop, statistics: Statis
     try:
         built = build_network(network.pop("name"), network)
         head = Head(**metadata["head"])
-        if head.kind not in find_kind(metadata["task"]).heads:
-            raise ValueError(f"a {head.kind} head is none for {metadata['task']}")
+        _check_ways(find_kind(metadata["task"]), head, loop)
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidCheckpoint(str(error)) from error
     examples = loop.prior_examples
@@ -195,6 +208,15 @@ def _learner(metadata: dict[str, Any], loop: ServedInnerLoop, statistics: Statis
         normalisation=loop.normalisation,
         prior=Prior(statistics=statistics, examples=examples) if examples else None,
     )
+
+
+def _check_ways(kind: Kind, head: Head, loop: ServedInnerLoop) -> None:
+    """Raises ValueError where the kind of task has no such head, or is not adapted so."""
+    if head.kind not in kind.heads:
+        raise ValueError(f"a {head.kind} head is none for {kind.name}")
+    if loop.adapts not in kind.ways(head):
+        ways = ", ".join(kind.ways(head))
+        raise ValueError(f"adapts: expected one of {ways} for {kind.name}, got {loop.adapts!r}")
 
 
 def _under(prefix: str, tensors: Params) -> Params:

@@ -1,9 +1,11 @@
 """The inner loop that a checkpoint brings along: what a recipe decides and a file carries."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-from models.inner_loop import Adapts, Normalisation
+from models.learner import Adapts, Normalisation
+
+HEAD_STEPS: Final = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +15,8 @@ class ServedInnerLoop:
 
     granularity: one learned size for each layer and step, or for each element and all steps
     (Meta-SGD). prior_examples: how many examples of the training distribution stand beside every
-    support set in its statistics (0: none).
+    support set in its statistics (0: none). head_steps: how many steps the head takes where it is
+    adapted alone; where ``adapts`` says so, ``steps`` are those.
     """
 
     steps: int
@@ -23,3 +26,4 @@ class ServedInnerLoop:
     normalisation: Normalisation = "support"
     adapts: Adapts = "all"
     prior_examples: float = 0.0
+    head_steps: int = HEAD_STEPS

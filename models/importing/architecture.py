@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from models.files.checkpoint import Checkpoint, dump_checkpoint, load_checkpoint
 from models.files.served_loop import ServedInnerLoop
-from models.heads import BIAS, WEIGHT, Head
+from models.heads.layer import BIAS, WEIGHT, Head
 from models.importing.faults import CannotImport
-from models.inner_loop import Adapts, Learner
 from models.kinds import KINDS
+from models.learner import Adapts, Learner
 from models.networks import build_network, shape_of_features
 from models.normalisation import Params
 from models.outer_loop import MetaParams

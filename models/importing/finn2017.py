@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.files.served_loop import ServedInnerLoop
-from models.heads import BIAS, WEIGHT, Head
+from models.heads.layer import BIAS, WEIGHT, Head
 from models.importing.architecture import Architecture, make_checkpoint
 from models.importing.bundle import Bundle, Tensors, load_bundle
 from models.importing.faults import CannotImport

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.episodes import Episodes, labelled
-from models.heads import BIAS, WEIGHT, Head, initial_head
-from models.inner_loop import InnerLoop, Learner, adapt, moves
+from models.heads.layer import BIAS, WEIGHT, Head, initial_head
+from models.inner_loop import adapt, moves
+from models.learner import InnerLoop, Learner
 from models.meta_training.prototypes import prototype_loss
 from models.networks import build_network
 from models.normalisation import Params

@@ -16,8 +16,9 @@ from models.files.checkpoint import (
     load_checkpoint,
 )
 from models.files.served_loop import ServedInnerLoop
-from models.heads import Head
-from models.inner_loop import InnerLoop, Learner, adapt, predict
+from models.heads.layer import Head
+from models.inner_loop import adapt
+from models.learner import InnerLoop, Learner, predict
 from models.networks import build_network
 from models.outer_loop import MetaParams
 from models.served import load_served, serve_theta
@@ -64,7 +65,7 @@ def test_a_checkpoint_comes_back_as_it_was() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"format_version": 3},
+        {"format_version": 4},
         {"format": "pickle"},
         {"trust_remote_code": True},
         {"network": {"name": "resnet"}},

@@ -21,11 +21,12 @@ from app.checkpoints.registry import committed_folder
 from app.cli.main import app
 from models.episodes import labelled
 from models.files.checkpoint import Checkpoint, load_checkpoint, read_metadata
-from models.heads import apply_head
+from models.heads.layer import linear_scores
 from models.importing.bundle import load_bundle, read_bundle
 from models.importing.faults import CannotImport
 from models.importing.finn2017 import LAYOUT, import_finn2017, theta_from
-from models.inner_loop import InnerLoop, adapt, predict
+from models.inner_loop import adapt
+from models.learner import InnerLoop, predict
 from models.normalisation import forward, forward_together
 from models.outer_loop import MetaParams
 from models.preprocessing import input_from_picture
@@ -89,7 +90,7 @@ def logits(checkpoint: Checkpoint, x: Tensor) -> Array:
     features, _ = forward(checkpoint.learner.network, body, x)
     together = forward_together(checkpoint.learner.network, body, x)
     torch.testing.assert_close(features, together, rtol=1e-4, atol=1e-4)
-    return np.float64(apply_head(theta, features).numpy())
+    return np.float64(linear_scores(theta, features).numpy())
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -5,16 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from models.episodes import labelled
-from models.heads import Head, initial_head
-from models.inner_loop import (
-    InnerLoop,
-    Learner,
-    adapt,
-    adapt_episodes,
-    episode_of,
-    predict,
-    walk,
-)
+from models.heads.layer import Head, initial_head
+from models.inner_loop import adapt, adapt_episodes, walk
+from models.learner import InnerLoop, Learner, episode_of, predict
 from models.networks import build_network
 from models.normalisation import Params
 

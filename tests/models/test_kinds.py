@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.episodes import Examples, labelled
-from models.heads import Head
-from models.inner_loop import InnerLoop, Learner, adapt
+from models.heads.layer import Head
+from models.inner_loop import adapt
 from models.kinds import KINDS, Classification, Kind, Regression, find_kind
+from models.learner import InnerLoop, Learner
 from models.networks import build_network
 
 CLASSES = 3

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from models.episodes import EpisodeShape, labelled
-from models.heads import Head
-from models.inner_loop import InnerLoop, Learner, adapt, predict
+from models.heads.layer import Head
+from models.inner_loop import adapt
+from models.learner import InnerLoop, Learner, predict
 from models.meta_training.calibration import EXAMPLES, calibrate
 from models.networks import build_network
 from models.normalisation import Prior, forward, forward_together

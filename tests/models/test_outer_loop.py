@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from models.episodes import Episodes
-from models.heads import Head, initial_head
-from models.inner_loop import InnerLoop, Learner
+from models.heads.layer import Head, initial_head
+from models.learner import InnerLoop, Learner
 from models.networks import build_network
 from models.normalisation import Params
 from models.outer_loop import MetaParams, outer_loss

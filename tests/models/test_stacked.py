@@ -21,15 +21,9 @@ from models.engine.layers import (
 )
 from models.engine.patches import convolve
 from models.episodes import Episodes
-from models.heads import Head, initial_head
-from models.inner_loop import (
-    InnerLoop,
-    Learner,
-    adapt_episodes,
-    episode_of,
-    predict,
-    predict_episodes,
-)
+from models.heads.layer import Head, initial_head
+from models.inner_loop import adapt_episodes
+from models.learner import InnerLoop, Learner, episode_of, predict, predict_episodes
 from models.networks import Conv4, build_network
 from models.normalisation import EpisodeNorm, Params, Prior, forward, name_layers
 from models.outer_loop import MetaParams, outer_loss

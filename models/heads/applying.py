@@ -1,0 +1,20 @@
+"""Whichever head a model has, from features to scores or values."""
+
+import torch
+from torch import Tensor
+
+from models.heads.bayesian import COVARIANCE, predictive
+from models.heads.kernel import SPREAD, kernel_scores
+from models.heads.layer import linear_scores
+from models.normalisation import Params
+
+
+def apply_head(params: Params, features: Tensor, x: Tensor) -> Tensor:
+    """(B, D) features and their inputs (B, …) -> (B, N) scores or values; or all with (E,) in
+    front. A Bayesian head gives (B, 2 N): the values, and behind them their standard deviations.
+    """
+    if SPREAD in params:
+        return kernel_scores(params, features, x)
+    if COVARIANCE in params:
+        return torch.cat(predictive(params, features), dim=-1)
+    return linear_scores(params, features)
