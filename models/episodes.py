@@ -1,7 +1,7 @@
 """What a few-shot task is made of: E episodes of support and query examples, stacked."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -101,11 +101,39 @@ class Episodes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeShape:
-    """way N (1 for regression), shot K and queries per class."""
+    """way N (1 for regression), shot K and queries per class.
+
+    What users bring is less tidy; these say so, of labelled examples alone. kinds C: each class is
+    the union of C classes of the data, its kinds ("team A / team B"); shot and query count the
+    examples of each kind. unequal: the classes differ in their shots, whose mean is K. label_noise:
+    the share of support labels that training draws wrong.
+    """
 
     way: int
     shot: int
     query: int
+    kinds: int = 1
+    unequal: bool = False
+    label_noise: float = 0.0
+
+    @property
+    def all_kinds(self) -> int:
+        """N·C, the classes of the data that one episode takes."""
+        return self.way * self.kinds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noticed:
+    """What was seen of a data set's training split.
+
+    centre and scale: mean and deviation of each number of an input, where they were asked for.
+    settings: what a recipe's table of the distribution left open; said: a sentence about each.
+    """
+
+    centre: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +147,7 @@ class Supply:
     input_shape: tuple[int, ...]
     counts: dict[str, tuple[int, ...]]
     outputs: int = 0
+    noticed: Noticed = Noticed()
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.episodes import Episodes, EpisodeShape, TaskDistribution
-from models.inner_loop import InnerLoop, Learner
+from models.learner import InnerLoop, Learner
 from models.measuring.evaluation import (
     Evaluation,
     draw_episodes,

@@ -16,14 +16,8 @@ from torch import Tensor
 
 from models.engine.layers import episodes_at_once
 from models.episodes import Episodes, EpisodeShape, TaskDistribution
-from models.inner_loop import (
-    InnerLoop,
-    Learner,
-    Normalisation,
-    adapt_episodes,
-    episode_of,
-    predict,
-)
+from models.inner_loop import adapt_episodes
+from models.learner import InnerLoop, Learner, Normalisation, episode_of, predict
 from models.normalisation import Params
 from models.outer_loop import MetaParams
 
@@ -32,7 +26,10 @@ Protocol = Literal["one by one", "transductive"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """mean and ci95 (half the interval, 1.96 sd / √episodes) of accuracy or mean squared error."""
+    """mean and ci95 (half the interval, 1.96 sd / √episodes) of accuracy or mean squared error.
+
+    kinds: of each class, with shot and query examples of each; records from before have none.
+    """
 
     protocol: Protocol
     episodes: int
@@ -43,6 +40,7 @@ class Evaluation:
     seed: int
     mean: float
     ci95: float
+    kinds: int = 1
 
 
 def evaluate(
@@ -81,10 +79,15 @@ def draw_episodes(
 ) -> Iterator[Episodes]:
     """The episodes that a seed stands for, at most ``chunk`` at a time: every method that is
     measured under this seed is measured on them.
+
+    Raises ValueError where the shape has several kinds in a class and the distribution knows none.
     """
     generator = torch.Generator().manual_seed(seed)
     for first in range(0, episodes, chunk):
-        yield distribution.draw(split, min(chunk, episodes - first), shape, generator)
+        drawn = distribution.draw(split, min(chunk, episodes - first), shape, generator)
+        if shape.kinds > 1 and drawn.support_x.shape[1] != shape.all_kinds * shape.shot:
+            raise ValueError("kinds: expected 1, these tasks have no classes of several kinds")
+        yield drawn
 
 
 def trained_protocol(learner: Learner) -> Protocol:
@@ -107,6 +110,7 @@ def summarise(
         seed=seed,
         mean=values.mean().item(),
         ci95=1.96 * values.std(correction=0).item() / math.sqrt(len(values)),
+        kinds=shape.kinds,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from models.episodes import EpisodeShape
+from models.learner import Adapts
 from models.measuring.evaluation import Protocol
 
 FILE = Path(__file__).parent / "reproductions.toml"
@@ -14,20 +15,25 @@ Group = Literal["paper", "shipped", "baseline"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """One number to be measured, and beside it what was published or is aimed at."""
+    """One number to be measured, and beside it what was published or is aimed at.
+
+    adapts: ``models.learner.Adapts``; kinds: how many characters make a class.
+    """
 
     protocol: Protocol
     way: int
     shot: int
     query: int
     steps: int
+    adapts: Adapts = "all"
+    kinds: int = 1
     paper: str | None = None
     best: str | None = None
     goal: str | None = None
 
     @property
     def shape(self) -> EpisodeShape:
-        return EpisodeShape(way=self.way, shot=self.shot, query=self.query)
+        return EpisodeShape(way=self.way, shot=self.shot, query=self.query, kinds=self.kinds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ They have no parameters and learn nothing from other tasks: whoever trains a che
 where one of them does as well.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from models.episodes import EpisodeShape, TaskDistribution
-from models.inner_loop import InnerLoop, Learner
+from models.learner import InnerLoop, Learner
 from models.measuring.baselines import (
     Method,
     nearest_neighbour,
@@ -32,12 +33,14 @@ def mean_value(x: Tensor, y: Tensor, queries: Tensor) -> Tensor:
 
 def cubic_ridge(x: Tensor, y: Tensor, queries: Tensor) -> Tensor:
     """(Q, outputs): a polynomial of the third degree in each input, by ridge regression on the
-    support, its constant not held back.
+    support, its constant not held back; the same in any units of an input.
     """
-    scale = x.flatten(1).abs().amax().clamp(min=1e-12)
+    start = x.flatten(1).double()
+    origin = start.mean(dim=0)
+    scale = (start - origin).abs().amax(dim=0).clamp(min=1e-12)
 
     def powers(inputs: Tensor) -> Tensor:
-        flat = inputs.flatten(1).double() / scale
+        flat = (inputs.flatten(1).double() - origin) / scale
         return torch.cat([flat, flat.square(), flat**3], dim=1)
 
     features, centre, middle = powers(x), powers(x).mean(dim=0), y.double().mean(dim=0)
@@ -105,10 +108,13 @@ def evaluate_rivals(
 def better_rivals(
     learner: Learner, measured: Evaluation, rivals: Mapping[str, Evaluation]
 ) -> list[str]:
-    """The rivals that are better by more than the measured score's interval."""
+    """The rivals that are better by more than the measured score's interval; each that has a score
+    is better than one that is no number.
+    """
     merit = learner.kind.merit
+    bar = merit(measured.mean) + measured.ci95
     return [
         name
         for name, rival in rivals.items()
-        if merit(rival.mean) > merit(measured.mean) + measured.ci95
+        if math.isfinite(rival.mean) and not merit(rival.mean) <= bar
     ]

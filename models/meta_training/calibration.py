@@ -3,7 +3,7 @@
 import torch
 
 from models.episodes import EpisodeShape, TaskDistribution
-from models.inner_loop import Learner
+from models.learner import Learner
 from models.normalisation import Params, Prior, forward
 
 SEED = 1_000_033
@@ -24,7 +24,7 @@ def calibrate(
     adds; the same θ and data give the same prior.
     """
     generator = torch.Generator().manual_seed(SEED)
-    each = shape.way * (shape.shot + shape.query)
+    each = shape.all_kinds * (shape.shot + shape.query)
     drawn = distribution.draw("train", -(-EXAMPLES // each), shape, generator)
     x = torch.cat([drawn.support_x.flatten(0, 1), drawn.query_x.flatten(0, 1)])
     device = next(iter(theta.values())).device

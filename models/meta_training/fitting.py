@@ -5,18 +5,19 @@ Pure: the same recipe and supply give the same recipe, and one sentence for ever
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
-from models.episodes import Supply
-from models.heads import Head
+from models.episodes import Noticed, Supply
+from models.heads.layer import Head
 from models.kinds import KINDS
-from models.meta_training.recipes import Recipe, Stage, Validation
+from models.meta_training.recipes import Bounds, Mixed, Recipe, Stage, Validation
 
-Bounds = int | tuple[int, int]
+Sort = TypeVar("Sort", Stage, Mixed)
 
 
 def fit_recipe(recipe: Recipe, supply: Supply) -> tuple[Recipe, list[str]]:
-    """The recipe with the data's input shape, and with ways, shots and queries that they can give.
+    """The recipe with the data's input shape, spread and open settings, and with ways, shots and
+    queries that they can give.
 
     Raises ValueError where the recipe is for another kind of data, or says another input shape,
     width or number of outputs.
@@ -36,30 +37,44 @@ def fit_recipe(recipe: Recipe, supply: Supply) -> tuple[Recipe, list[str]]:
         for number, stage in enumerate(recipe.stages, start=1)
     ]
     validation, said = _fit_validation(recipe.validation, supply)
+    config = _with_width(recipe.network, recipe.network_config, shape)
     fitted = replace(
         recipe,
+        distribution=recipe.distribution | supply.noticed.settings,
         input_shape=shape,
-        network_config=_with_width(recipe.network, recipe.network_config, shape),
+        network_config=_with_spread(recipe.network, config, supply.noticed),
         head=_with_outputs(recipe, supply.outputs),
         stages=tuple(stage for stage, _ in staged),
         validation=validation,
     )
-    return fitted, [line for _, lines in staged for line in lines] + said
+    changed = [line for _, lines in staged for line in lines] + said
+    return fitted, [*supply.noticed.said, *changed]
 
 
 def _with_width(network: str, config: dict[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
     """The configuration with the input's width; networks that are not ours say it themselves."""
     if network == "conv4" and len(shape) != 3:
         raise ValueError(f"network: conv4 takes pictures (C, H, W), the data are {list(shape)}")
-    widths = {"conv4": ("channels", shape[0]), "mlp": ("inputs", math.prod(shape))}
-    if network not in widths:
+    keys = {"conv4": "channels", "mlp": "inputs", "polynomial": "inputs"}
+    if network not in keys:
         return config
-    key, width = widths[network]
+    key, width = keys[network], shape[0] if network == "conv4" else math.prod(shape)
     if config.get(key, width) != width:
         raise ValueError(
             f"{key}: expected {width}, as the data have it, or none, got {config[key]}"
         )
     return config | {key: width}
+
+
+def _with_spread(network: str, config: dict[str, Any], noticed: Noticed) -> dict[str, Any]:
+    """The configuration with the inputs' mean and deviation, where they are known and not said."""
+    if not noticed.scale or "centre" in config or "scale" in config:
+        return config
+    if network != "mlp":
+        raise ValueError(
+            f"standardise: only the network 'mlp' standardises its inputs, not {network}"
+        )
+    return config | {"centre": list(noticed.centre), "scale": list(noticed.scale)}
 
 
 def _with_outputs(recipe: Recipe, outputs: int) -> Head:
@@ -73,19 +88,48 @@ def _with_outputs(recipe: Recipe, outputs: int) -> Head:
 
 
 def _fit_stage(stage: Stage, supply: Supply, name: str) -> tuple[Stage, list[str]]:
-    room = _room(supply, ("train",), _most(stage.shot) + stage.query)
-    shot, query = _share(_most(stage.shot), stage.query, room[1])
-    way = stage.way if supply.outputs else _capped(stage.way, room[0])
-    fitted = replace(stage, way=way, shot=_capped(stage.shot, shot), query=query)
-    return fitted, _said(name, stage, fitted, "train", room)
+    wanted = max(_most(sort.shot) for sort in stage.sorts)
+    room = _room(supply, ("train",), wanted + stage.query)
+    shot, query = _share(wanted, stage.query, room[1])
+    fitted = replace(
+        stage if stage.mixture else _fit_sort(stage, supply, room[0], shot),
+        query=query,
+        mixture=tuple(_fit_sort(sort, supply, room[0], shot) for sort in stage.mixture),
+    )
+    if not supply.outputs:
+        fitted = replace(fitted, most_kinds=_most_kinds(fitted, room[0]))
+    said = _said(name, stage, fitted, "train", room)
+    for number, pair in enumerate(zip(stage.mixture, fitted.mixture, strict=True), start=1):
+        said += _said(f"{name}, mixture {number}", *pair, "train", room)
+    return fitted, said
+
+
+def _fit_sort(sort: Sort, supply: Supply, classes: int, shot: int) -> Sort:
+    """So few kinds that two classes of the most can be drawn, so few classes of the least."""
+    fitted = replace(sort, shot=_capped(sort.shot, shot))
+    if supply.outputs:
+        return fitted
+    kinds = _capped(sort.kinds, max(classes // 2, 1))
+    least = kinds if isinstance(kinds, int) else kinds[0]
+    return replace(fitted, way=_capped(sort.way, classes // least), kinds=kinds)
+
+
+def _most_kinds(stage: Stage, classes: int) -> int | None:
+    """The stage's cap on way times kinds, or the classes there are, where it could exceed them."""
+    most = max(_most(sort.way) * _most(sort.kinds) for sort in stage.sorts)
+    if min(most, stage.most_kinds or most) <= classes:
+        return stage.most_kinds
+    return classes
 
 
 def _fit_validation(wanted: Validation, supply: Supply) -> tuple[Validation, list[str]]:
     """It is drawn from all three splits: the prior from training, the last score from test."""
     room = _room(supply, ("train", "validation", "test"), wanted.shot + wanted.query)
     shot, query = _share(wanted.shot, wanted.query, room[1])
-    way = wanted.way if supply.outputs else min(wanted.way, room[0])
-    fitted = replace(wanted, way=way, shot=shot, query=query)
+    fitted = replace(wanted, shot=shot, query=query)
+    if not supply.outputs:
+        kinds = min(wanted.kinds, max(room[0] // 2, 1))
+        fitted = replace(fitted, way=min(wanted.way, room[0] // kinds), kinds=kinds)
     return fitted, _said("validation and test", wanted, fitted, "every split", room)
 
 
@@ -125,20 +169,22 @@ def _capped(bounds: Bounds, most: int) -> Bounds:
 
 def _said(
     name: str,
-    wanted: Stage | Validation,
-    fitted: Stage | Validation,
+    wanted: Stage | Mixed | Validation,
+    fitted: Stage | Mixed | Validation,
     where: str,
     room: tuple[int, int],
 ) -> list[str]:
     changes = [
         f"{key} {_in_words(getattr(wanted, key))} becomes {_in_words(getattr(fitted, key))}"
-        for key in ("way", "shot", "query")
-        if getattr(wanted, key) != getattr(fitted, key)
+        for key in ("way", "kinds", "most_kinds", "shot", "query")
+        if getattr(wanted, key, None) != getattr(fitted, key, None)
     ]
     if not changes:
         return []
     return [f"{name}: {', '.join(changes)} ({where} has {room[0]} with {room[1]} or more)"]
 
 
-def _in_words(bounds: Bounds) -> str:
+def _in_words(bounds: Bounds | None) -> str:
+    if bounds is None:
+        return "none"
     return str(bounds) if isinstance(bounds, int) else f"{bounds[0]} to {bounds[1]}"

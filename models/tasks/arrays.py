@@ -2,13 +2,17 @@
 
 import hashlib
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.episodes import Noticed
 from models.tasks.cache import UNREADABLE, Arrays
+
+LEAST_SPREAD = 1e-6
 
 
 def read_npz(file: Path, needed: tuple[str, ...], possible: tuple[str, ...] = ()) -> Arrays:
@@ -57,3 +61,25 @@ def read_words(array: NDArray[Any], name: str, length: int) -> list[str]:
 def digest_of_file(file: Path) -> str:
     """``sha256:`` and the SHA-256 of the bytes."""
     return f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}"
+
+
+def in_classes(counts: Sequence[int], classes: Sequence[int]) -> NDArray[np.bool_]:
+    """(M,) which of the examples, class after class, are of these classes."""
+    return np.isin(np.repeat(np.arange(len(counts)), counts), classes)
+
+
+def notice_spread(x: NDArray[np.float32]) -> Noticed:
+    """Mean and deviation of each number of the inputs x (M, …).
+
+    A number that hardly differs is set beside the deviation of all, so that its noise stays small.
+    """
+    flat = x.reshape(len(x), -1).astype(np.float64)
+    centre, each = flat.mean(axis=0), flat.std(axis=0)
+    whole = float(np.sqrt(np.mean(each**2))) or 1.0
+    scale = np.where(each > LEAST_SPREAD * np.maximum(np.abs(centre), whole), each, whole)
+    return Noticed(centre=_short(centre), scale=_short(scale))
+
+
+def _short(numbers: NDArray[np.float64]) -> tuple[float, ...]:
+    """As few digits as tell each float32 from its neighbours."""
+    return tuple(float(str(np.float32(number))) for number in numbers)

@@ -7,11 +7,21 @@ split  (M,) train, validation or test, the same for all of a class; may be left 
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from models.tasks.arrays import digest_of_file, read_floats, read_npz, read_words
+from models.episodes import Noticed
+from models.tasks.arrays import (
+    digest_of_file,
+    in_classes,
+    notice_spread,
+    read_floats,
+    read_npz,
+    read_words,
+)
 from models.tasks.classes import LabelledExamples
 from models.tasks.splits import split_as_told, split_by_shares
 
@@ -27,23 +37,24 @@ def load_features(
     validation: float = 0.15,
     test: float = 0.2,
     split_seed: int = 1,
+    standardise: bool = False,
 ) -> LabelledExamples:
     """The classes in a file, or in the ``features.npz`` of a folder.
 
+    standardise: the network is to know mean and deviation of the training classes' inputs;
     validation, test, split_seed: ``split_by_shares``, where the file has no ``split``.
 
     Raises FileNotFoundError where there is no file, ValueError where it is not as expected.
     """
     file = file / "features.npz" if file.is_dir() else file
     arrays = read_npz(file, ("x", "y"), ("split",))
-    x = read_floats(arrays["x"], "x")
-    if x.ndim < 2 or 0 in x.shape:
-        raise ValueError(f"x: expected the shape (examples, features), got {x.shape}")
+    x = _vectors(arrays["x"])
     labels = read_words(arrays["y"], "y", len(x))
     found, members, counts = np.unique(arrays["y"], return_inverse=True, return_counts=True)
     names = [str(name) for name in found.tolist()]
     _check_counts(names, counts.tolist())
-    order = np.argsort(members, kind="stable")  # class after class
+    order = np.argsort(members, kind="stable")
+    x = x[order]  # class after class
     if "split" in arrays:
         told = read_words(arrays["split"], "split", len(x))
         pairs = [(labels[place], told[place]) for place in order.tolist()]
@@ -58,14 +69,23 @@ def load_features(
             what="classes",
         )
     progress(len(x))
+    trained = in_classes(counts.tolist(), splits["train"])
     return LabelledExamples(
         name="features",
-        examples=torch.from_numpy(x[order]),
+        examples=torch.from_numpy(x),
         counts=tuple(counts.tolist()),
         names=tuple(names),
         splits=splits,
         digest=digest_of_file(file),
+        noticed=notice_spread(x[trained]) if standardise else Noticed(),
     )
+
+
+def _vectors(array: NDArray[Any]) -> NDArray[np.float32]:
+    x = read_floats(array, "x")
+    if x.ndim < 2 or 0 in x.shape:
+        raise ValueError(f"x: expected the shape (examples, features), got {x.shape}")
+    return x
 
 
 def _check_counts(names: list[str], counts: list[int]) -> None:

@@ -29,6 +29,7 @@ PREPROCESSING: dict[str, Any] = {
     "resample": "lanczos",
     "invert": True,
     "background": 255,
+    "corrects": ["polarity", "frame"],
 }
 SPLIT_FILE = Path(__file__).parents[1] / "splits" / "omniglot.json"
 DRAWINGS = 20

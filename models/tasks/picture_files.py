@@ -25,6 +25,8 @@ from models.tasks.cache import Arrays, kept_arrays
 
 MAX_AREA_PX = 80_000_000  # decoded and upright, a picture takes six bytes of memory for each
 MAX_INPUT_PX = 512
+ENOUGH = 1000  # pictures to tell their ground from
+EVEN = 0.1  # grey levels that a ground may differ by
 PNG_SIGNATURE, JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 # What Pillow raises on bytes that are not what they claim to be.
@@ -32,9 +34,10 @@ PICTURE_FAULTS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib
 
 
 def picture_spec(
-    *, size: int | Sequence[int], mode: str, resample: str, invert: bool, background: int
+    *, size: int | Sequence[int], mode: str, resample: str, invert: bool | None, background: int
 ) -> dict[str, Any]:
-    """The preprocessing that these settings ask for; size: a side, or [height, width].
+    """The preprocessing that these settings ask for; size: a side, or [height, width]; invert: as
+    the pictures are where it is None.
 
     Raises ValueError for a setting that ``input_from_picture`` does not take.
     """
@@ -45,7 +48,7 @@ def picture_spec(
         raise ValueError(f"mode: expected 'L' or 'RGB', got {mode!r}")
     if resample not in RESAMPLING:
         raise ValueError(f"resample: expected one of {', '.join(RESAMPLING)}, got {resample!r}")
-    if type(invert) is not bool:
+    if invert is not None and type(invert) is not bool:
         raise ValueError(f"invert: expected true or false, got {invert!r}")
     if type(background) is not int or not 0 <= background <= 255:
         raise ValueError(f"background: expected a grey level from 0 to 255, got {background!r}")
@@ -54,7 +57,7 @@ def picture_spec(
         "mode": mode,
         "size": sides,
         "resample": resample,
-        "invert": invert,
+        "invert": bool(invert),
         "background": background,
     }
 
@@ -77,6 +80,23 @@ def read_pictures(
     kept = cache / f"{name}-{key[:16]}.npz" if cache else None
     arrays = kept_arrays(kept, lambda: _read(list(files.values()), spec, progress))
     return torch.from_numpy(arrays["examples"]), digest
+
+
+def is_dark_on_light(examples: Tensor) -> bool:
+    """Whether these pictures (M, C, H, W) uint8 show something dark on an even light ground.
+
+    The ground is the median of all borders in grey: light, the same within a tenth at three of four
+    border pixels, and brighter than what else is in the pictures.
+    """
+    some = examples[:: -(-len(examples) // ENOUGH)]
+    grey = some.float().mean(dim=1) / 255  # (M, H, W)
+    edge = torch.ones(grey.shape[1:], dtype=torch.bool)
+    edge[1:-1, 1:-1] = False
+    border = grey[:, edge]
+    ground = border.median()
+    even = ((border - ground).abs() <= EVEN).float().mean() >= 0.75
+    apart = (grey - ground)[(grey - ground).abs() > EVEN]
+    return bool(ground > 0.5 and even and len(apart) > 0 and apart.mean() < 0)
 
 
 def levels_of(file: Path, spec: Mapping[str, Any]) -> NDArray[np.uint8]:

@@ -11,8 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from models.episodes import Noticed
+from models.tasks.arrays import in_classes
 from models.tasks.classes import LabelledExamples
-from models.tasks.picture_files import picture_spec, read_pictures
+from models.tasks.picture_files import is_dark_on_light, picture_spec, read_pictures
 from models.tasks.splits import SPLITS, Splits, split_as_told, split_by_shares
 
 LEAST_CLASSES = 2  # of every split; to tell apart
@@ -31,7 +36,7 @@ def load_pictures(
     size: int | Sequence[int] = 32,
     mode: str = "RGB",
     resample: str = "lanczos",
-    invert: bool = False,
+    invert: bool | None = None,
     background: int = 255,
     turns: bool = False,
     mirror: bool = False,
@@ -42,8 +47,9 @@ def load_pictures(
 ) -> LabelledExamples:
     """The classes below a folder; ``cache`` keeps the shrunken pictures, by their content.
 
-    size … background: ``models/preprocessing.py``; turns, mirror, distort: ``LabelledExamples``;
-    validation, test, split_seed: ``split_by_shares``, where the folder has no splits of its own.
+    size … background: ``models/preprocessing.py``; invert None: true where the training pictures
+    are dark on light; turns, mirror, distort: ``LabelledExamples``; validation, test, split_seed:
+    ``split_by_shares``, where the folder has no splits of its own.
 
     Raises FileNotFoundError where there is no such folder, ValueError with the file or class that
     is not as expected.
@@ -52,23 +58,40 @@ def load_pictures(
         size=size, mode=mode, resample=resample, invert=invert, background=background
     )
     classes, told = find_classes(folder)
-    shares = {"validation": validation, "test": test, "seed": split_seed}
-    splits = _splits(classes, told, shares)
-    files = {f"{name}/{file.name}": file for name, members in classes.items() for file in members}
+    splits = _splits(classes, told, {"validation": validation, "test": test, "seed": split_seed})
+    files = _files(classes)
     examples, digest = read_pictures(files, spec, name="pictures", cache=cache, progress=progress)
+    counts = tuple(map(len, classes.values()))
+    noticed = _polarity(examples, counts, splits) if invert is None else Noticed()
     return LabelledExamples(
         name="pictures",
-        examples=examples,
-        counts=tuple(len(members) for members in classes.values()),
+        examples=255 - examples if noticed.settings.get("invert") else examples,
+        counts=counts,
         names=tuple(classes),
         splits=splits,
         digest=f"sha256:{digest}",
-        preprocessing=spec,
+        preprocessing=spec | noticed.settings,
         turns=turns,
         mirror=mirror,
         distort=distort,
         beyond="border",
+        noticed=noticed,
     )
+
+
+def _polarity(examples: Tensor, counts: tuple[int, ...], splits: Splits) -> Noticed:
+    """The setting ``invert`` that suits the training pictures, and a sentence where it is true."""
+    trained = torch.from_numpy(in_classes(counts, splits["train"]))
+    if not is_dark_on_light(examples[trained]):
+        return Noticed(settings={"invert": False})
+    return Noticed(
+        settings={"invert": True},
+        said=("the training pictures are dark on light: invert becomes true",),
+    )
+
+
+def _files(classes: Classes) -> dict[str, Path]:
+    return {f"{name}/{file.name}": file for name, members in classes.items() for file in members}
 
 
 def find_classes(folder: Path) -> tuple[Classes, list[tuple[str, str]]]:

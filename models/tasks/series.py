@@ -6,7 +6,7 @@ split  (tasks,) train, validation or test; may be left out
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.episodes import Episodes, EpisodeShape, Supply
-from models.tasks.arrays import digest_of_file, read_floats, read_npz, read_words
+from models.episodes import Episodes, EpisodeShape, Noticed, Supply
+from models.tasks.arrays import digest_of_file, notice_spread, read_floats, read_npz, read_words
 from models.tasks.splits import Splits, split_as_told, split_by_shares
 
 LEAST_TASKS = 1  # of every split
@@ -31,6 +31,7 @@ class Series:
     splits: Splits
     digest: str
     preprocessing: None = None
+    noticed: Noticed = field(default_factory=Noticed)
 
     def draw(
         self,
@@ -73,7 +74,12 @@ class Series:
     def supply(self) -> Supply:
         """What there is to draw from."""
         counts = {split: (self.x.shape[1],) * len(rows) for split, rows in self.splits.items()}
-        return Supply(input_shape=(self.x.shape[2],), counts=counts, outputs=int(self.y.shape[2]))
+        return Supply(
+            input_shape=(self.x.shape[2],),
+            counts=counts,
+            outputs=int(self.y.shape[2]),
+            noticed=self.noticed,
+        )
 
 
 def load_series(
@@ -84,11 +90,12 @@ def load_series(
     validation: float = 0.15,
     test: float = 0.2,
     split_seed: int = 1,
+    standardise: bool = False,
 ) -> Series:
     """The tasks in a file, or in the ``series.npz`` of a folder.
 
     validation, test, split_seed: ``split_by_shares`` of the rows' numbers, where the file has no
-    ``split``.
+    ``split``; standardise: the network is to know mean and deviation of the training tasks' inputs.
 
     Raises FileNotFoundError where there is no file, ValueError where it is not as expected.
     """
@@ -111,8 +118,13 @@ def load_series(
             rows, validation=validation, test=test, seed=split_seed, least=LEAST_TASKS, what="tasks"
         )
     progress(len(x))
+    trained = x[splits["train"]].reshape(-1, x.shape[2])
     return Series(
-        x=torch.from_numpy(x), y=torch.from_numpy(y), splits=splits, digest=digest_of_file(file)
+        x=torch.from_numpy(x),
+        y=torch.from_numpy(y),
+        splits=splits,
+        digest=digest_of_file(file),
+        noticed=notice_spread(trained) if standardise else Noticed(),
     )
 
 

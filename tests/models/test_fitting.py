@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from models.episodes import Supply
+from models.episodes import Noticed, Supply
 from models.meta_training.fitting import fit_recipe
 from models.meta_training.recipes import Recipe, Stage, Validation, read_recipe
 from models.meta_training.training import build_learner
@@ -75,7 +75,24 @@ def test_widths_are_the_datas() -> None:
     assert (features.input_shape, features.network_config["inputs"]) == ((7, 2), 14)
     assert (series.network_config["inputs"], series.head.outputs) == (3, 2)
     assert shape(series.validation) == (1, 4, 5)
+    powers = replace(series, network="polynomial", network_config={"degree": 3})
+    powers, _ = fit_recipe(powers, Supply(input_shape=(3,), counts=counts, outputs=2))
+    assert shape_of_features(build_learner(powers).network, (3,))[0] == 9
     assert shape_of_features(build_learner(features).network, (7, 2))[0] == 512
+
+
+def test_what_was_noticed_of_the_data_is_filled_in_and_said() -> None:
+    counts = dict.fromkeys(("train", "validation", "test"), (20,) * 20)
+    noticed = Noticed(centre=(1.0, 2.0), scale=(3.0, 4.0), settings={"test": 0.3}, said=("seen",))
+    given = Supply(input_shape=(2,), counts=counts, noticed=noticed)
+
+    fitted, said = fit_recipe(read_recipe("features"), given)
+    again, _ = fit_recipe(fitted, replace(given, noticed=replace(noticed, scale=(9.0, 9.0))))
+
+    assert (fitted.network_config["centre"], fitted.network_config["scale"]) == ([1, 2], [3, 4])
+    assert fitted.distribution["test"] == 0.3
+    assert said == ["seen"]
+    assert again.network_config == fitted.network_config  # a recipe that says them keeps its own
 
 
 def other(**changes: object) -> Recipe:

@@ -1,6 +1,7 @@
 """``fewstep evaluate``: a checkpoint's score on episodes of classes that it never saw."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +16,9 @@ from app.trainings.data import checkpoint_file, open_data
 from app.trainings.rivals import in_words
 
 if TYPE_CHECKING:
+    from models.episodes import EpisodeShape
     from models.files.checkpoint import Checkpoint
-    from models.inner_loop import InnerLoop
+    from models.learner import InnerLoop
     from models.measuring.evaluation import Evaluation
 
 
@@ -28,6 +30,9 @@ def evaluate(
     way: Annotated[int | None, typer.Option(min=1, help="Classes; the recipe's.")] = None,
     shot: Annotated[int | None, typer.Option(min=1, help="Support examples per class.")] = None,
     query: Annotated[int | None, typer.Option(min=1, help="Queries per class.")] = None,
+    kinds: Annotated[
+        int | None, typer.Option(min=1, help="Classes of the data in each; shots are of each.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(min=0, help="Inner steps; the recipe's.")] = None,
     transductive: Annotated[
         bool, typer.Option(help="Normalise an episode's queries together.")
@@ -37,7 +42,6 @@ def evaluate(
     """Measures a checkpoint over test episodes: mean and 95 % interval, one query at a time; beside
     it the simplest methods on the same episodes.
     """
-    from models.episodes import EpisodeShape
     from models.files.checkpoint import load_checkpoint
     from models.measuring.evaluation import evaluate as measure
     from models.measuring.rivals import evaluate_rivals
@@ -47,11 +51,8 @@ def evaluate(
         recipe = loaded.provenance.get("recipe")
         if recipe is None:
             raise ValueError(f"{loaded.name} was imported; nothing says what to evaluate it on")
-        distribution = open_data(recipe["distribution"], data, shown.progress)
-    usual = recipe["validation"]
-    shape = EpisodeShape(
-        way=way or usual["way"], shot=shot or usual["shot"], query=query or usual["query"]
-    )
+        distribution = open_data(_as_trained(loaded, recipe), data, shown.progress)
+    shape = _shape(recipe["validation"], way=way, shot=shot, query=query, kinds=kinds)
     with in_one_line(ValueError), Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task(f"{episodes} test episodes", total=episodes)
         asked: dict[str, Any] = {
@@ -72,6 +73,22 @@ def evaluate(
         typer.echo(line)
 
 
+def _shape(usual: Mapping[str, int], **asked: int | None) -> "EpisodeShape":
+    """What was asked for, else the recipe's; older recipes know no kinds."""
+    from models.episodes import EpisodeShape
+
+    chosen: dict[str, Any] = {k: v or usual.get(k, 1) for k, v in asked.items()}
+    return EpisodeShape(**chosen)
+
+
+def _as_trained(loaded: "Checkpoint", recipe: dict[str, Any]) -> dict[str, Any]:
+    """The distribution's table, whose polarity is the checkpoint's, not that of other pictures."""
+    table: dict[str, Any] = recipe["distribution"]
+    if table["name"] != "pictures" or loaded.preprocessing is None:
+        return table
+    return table | {"invert": loaded.preprocessing["invert"]}
+
+
 def _with_steps(recipe: "InnerLoop", steps: int | None) -> "InnerLoop":
     return recipe if steps is None else replace(recipe, steps=steps)
 
@@ -79,6 +96,8 @@ def _with_steps(recipe: "InnerLoop", steps: int | None) -> "InnerLoop":
 def _in_words(loaded: "Checkpoint", measured: "Evaluation") -> str:
     score = loaded.learner.kind.score_name
     what = f"{measured.way}-way {measured.shot}-shot, {measured.query} queries"
+    if measured.kinds > 1:
+        what += f" of each of {measured.kinds} kinds"
     return (
         f"{loaded.name}: {score} {measured.mean:.4f} ± {measured.ci95:.4f} over "
         f"{measured.episodes} episodes, {what}, {measured.steps} steps, "
