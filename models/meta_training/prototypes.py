@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.episodes import Episodes
-from models.inner_loop import Learner
+from models.learner import Learner
 from models.normalisation import forward_together
 from models.outer_loop import MetaParams, OuterResult
 

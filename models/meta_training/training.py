@@ -13,9 +13,10 @@ from torch import Tensor
 
 from models.engine.layers import episodes_at_once
 from models.episodes import Episodes, TaskDistribution
-from models.heads import BIAS, WEIGHT, initial_head
-from models.inner_loop import InnerLoop, Learner
+from models.heads.layer import BIAS, WEIGHT, initial_head
+from models.learner import CLOSED_FORMS, InnerLoop, Learner
 from models.measuring.evaluation import evaluate, trained_protocol
+from models.meta_training.bayesian import bayesian_step, start_prior
 from models.meta_training.calibration import calibrate
 from models.meta_training.prototypes import prototype_step
 from models.meta_training.recipes import Recipe, Stage
@@ -35,8 +36,8 @@ CALIBRATED_EVERY = 100  # outer steps; θ moves little in so many
 
 @dataclass(slots=True, kw_only=True)
 class TrainingState:
-    """Where a run stands: outer steps done, what it learned so far, and the best of its stage by
-    validation. prior and best_prior: where the recipe asks for one.
+    """Where a run stands: outer steps done, what it learned so far, and the best of all its stages
+    by validation. prior and best_prior: where the recipe asks for one.
     """
 
     iteration: int
@@ -147,9 +148,21 @@ def at_once(learner: Learner, episodes: Episodes) -> int:
 
 
 def served_loop(recipe: Recipe) -> InnerLoop:
-    """The inner loop as the service will run it by default."""
+    """The inner loop as the service will run it by default, without what is learned of it."""
     loop = recipe.inner_loop
-    return InnerLoop(steps=loop.steps, step_size=loop.step_size, adapts=loop.adapts)
+    steps = 1 if loop.adapts in CLOSED_FORMS else loop.steps
+    return InnerLoop(steps=steps, step_size=loop.step_size, adapts=loop.adapts, guarded=True)
+
+
+def _trained_loop(recipe: Recipe, stage: Stage) -> InnerLoop:
+    """The inner loop that the outer one differentiates through: every step is taken."""
+    return replace(
+        served_loop(recipe),
+        steps=stage.inner_steps,
+        first_order=stage.first_order,
+        adapts=stage.adapts or recipe.inner_loop.adapts,
+        guarded=False,
+    )
 
 
 def snapshot(meta: MetaParams) -> MetaParams:
@@ -171,19 +184,21 @@ def _one_step(
     episodes = episodes.to(state.device)
     for group in state.optimiser.param_groups:
         group["lr"] = cosine(stage, within)
-    if within == 0:  # what an earlier stage was best at is not what is served
-        state.best_score = -math.inf
     head = replace(learner.head, scale=stage.head_scale or learner.head.scale)
     learner = replace(learner, head=head)
     if stage.algorithm == "prototypes":
         return prototype_step(learner, state.meta, episodes, state.optimiser)
+    if stage.algorithm == "bayesian":
+        if state.iteration == 0:
+            start_prior(learner, state.meta, distribution, stage.largest, generator)
+        return bayesian_step(learner, state.meta, episodes, state.optimiser)
     if within == 0 or state.iteration % CALIBRATED_EVERY == 0:
         state.prior = _calibrated(recipe, learner, distribution, state)
     return outer_step(
         replace(learner, prior=state.prior),
         state.meta,
         episodes,
-        replace(served_loop(recipe), steps=stage.inner_steps, first_order=stage.first_order),
+        _trained_loop(recipe, stage),
         state.optimiser,
         chunk=min(stage.chunk, at_once(learner, episodes)),
         weights=_weights(stage, within),

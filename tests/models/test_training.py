@@ -7,15 +7,24 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.distributions import open_distribution
 from models.episodes import EpisodeShape, TaskDistribution, labelled
 from models.files.checkpoint import Checkpoint, load_checkpoint
 from models.inner_loop import adapt_episodes
+from models.learner import InnerLoop
 from models.measuring.evaluation import evaluate
 from models.meta_training.recipes import Recipe, read_recipe
-from models.meta_training.training import TrainingState, build_learner, cosine, start, train
+from models.meta_training.training import (
+    VALIDATION_SEED,
+    TrainingState,
+    build_learner,
+    cosine,
+    start,
+    train,
+    validate,
+)
 from models.meta_training.training_state import dump_state, load_state
 from models.tasks.omniglot import SPLIT_FILE
+from models.tasks.opening import open_distribution
 from models.tasks.sinusoid import Sinusoids
 
 CHECKPOINTS = Path(__file__).parents[2] / "models" / "checkpoints"
@@ -148,14 +157,14 @@ def test_a_shipped_classifier_reaches_its_goal_one_query_at_a_time(
         ("omniglot-anyway", 7, 10, 15),
     ],
 )
-def test_the_served_steps_lower_the_support_loss(
+def test_gradient_steps_lower_the_support_loss(
     omniglot: TaskDistribution, name: str, way: int, shot: int, episodes: int
 ) -> None:
     checkpoint = shipped(name)
     shape, generator = EpisodeShape(way=way, shot=shot, query=1), torch.Generator().manual_seed(11)
     drawn = omniglot.draw("test", episodes, shape, generator)
 
-    learner, theta, recipe = checkpoint.learner, checkpoint.meta.theta, checkpoint.recipe
+    learner, theta, recipe = checkpoint.learner, checkpoint.meta.theta, checkpoint.recipe_of("all")
     with torch.no_grad():
         parts = [
             adapt_episodes(learner, theta, labelled(x, y), recipe, outputs=way).losses
@@ -188,16 +197,55 @@ def test_a_run_starts_from_the_theta_that_its_recipe_names() -> None:
     assert warm["head.weight"].shape == (5, 64)
 
 
-def test_the_best_of_a_run_is_of_its_last_stage() -> None:
+def test_a_later_stage_that_is_worse_does_not_replace_the_best_of_an_earlier_one() -> None:
     recipe = short_recipe()
-    state = start(recipe, build_learner(recipe))
+    harmful = replace(recipe.stages[1], learning_rate=0.1, final_learning_rate=0.1)
+    recipe = replace(recipe, stages=(recipe.stages[0], harmful))
+    learner = build_learner(recipe)
+    state = start(recipe, learner)
 
-    run(recipe, state, 10)
-    state.best_score = 1e9
-    run(recipe, state, 16)
+    steps = list(train(recipe, learner, Sinusoids(), state))
 
-    assert state.best_score < 0
-    assert state.best_iteration > 10
+    judged = {step.iteration: step.validation for step in steps if step.validation is not None}
+    lowest = min(judged, key=judged.__getitem__)
+    assert judged[16] > judged[10]
+    assert lowest <= 10
+    assert (state.best_iteration, state.best_score) == (lowest, -judged[lowest])
+    assert validate(recipe, learner, Sinusoids(), replace(state, meta=state.best)) == judged[lowest]
+
+
+def test_validation_takes_no_step_that_the_service_would_not_take() -> None:
+    recipe = short_recipe()
+    recipe = replace(recipe, inner_loop=replace(recipe.inner_loop, step_size=50.0))  # diverges
+    learner = build_learner(recipe)
+    state = start(recipe, learner)
+
+    score = validate(recipe, learner, Sinusoids(), state)
+
+    assert (
+        score
+        == evaluate(
+            learner,
+            state.best,
+            InnerLoop(steps=recipe.inner_loop.steps, step_size=50.0, guarded=True),
+            Sinusoids(),
+            split="validation",
+            shape=recipe.validation.shape,
+            episodes=recipe.validation.episodes,
+            seed=VALIDATION_SEED,
+        ).mean
+    )
+    assert score < 10
+
+
+@pytest.mark.parametrize("name", ["omniglot-5way-1shot", "omniglot-5way-1shot-first-order"])
+def test_a_state_that_was_kept_before_still_loads_with_its_best(name: str) -> None:
+    saved = (CHECKPOINTS / "paper" / "unfinished" / f"{name}.state").read_bytes()
+
+    state = load_state(read_recipe(f"paper/{name}"), saved)
+
+    assert 0 < state.best_iteration <= state.iteration < 60_000
+    assert 0.9 < state.best_score < 1
 
 
 def test_evaluation_reruns_to_the_same_value() -> None:
