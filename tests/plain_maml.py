@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.episodes import Episodes
-from models.inner_loop import InnerLoop, Learner
+from models.learner import InnerLoop, Learner
 from models.normalisation import Params, Statistics, forward
 
 

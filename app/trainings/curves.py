@@ -1,10 +1,9 @@
 """The picture of a training run: its log as a curve."""
 
-import json
 import math
 from pathlib import Path
 
-from app.trainings.runs import log_of
+from app.trainings.records import read_records
 
 
 def draw_curve(folder: Path) -> None:
@@ -14,7 +13,7 @@ def draw_curve(folder: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    records = [json.loads(line) for line in log_of(folder).read_text().splitlines()]
+    records = read_records(folder)
     judged = [r for r in records if r["validation"] is not None]
     measured = [(r["iteration"], r["validation"]) for r in judged if math.isfinite(r["validation"])]
     figure, axes = plt.subplots(figsize=(7, 4))

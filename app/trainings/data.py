@@ -60,7 +60,7 @@ def open_data(config: dict[str, Any], given: Path | None, progress: Progress) ->
 
     Raises ValueError and FileNotFoundError with what a person can mend.
     """
-    from models.distributions import open_distribution
+    from models.tasks.opening import open_distribution
 
     folder = data_folder(config["name"], given, progress)
     read = 0

@@ -7,20 +7,25 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.trainings.choices import chosen_in_words
 from app.trainings.data import checkpoint_file
+from app.trainings.records import read_records
 from app.trainings.rivals import in_words
-from app.trainings.runs import Run, log_of
+from app.trainings.runs import Run
 from app.values.progress import Progress, Reached
 
 if TYPE_CHECKING:
     from torch import device
 
     from models.files.checkpoint import Checkpoint
-    from models.inner_loop import Learner
+    from models.files.served_loop import ServedInnerLoop
+    from models.learner import Learner
     from models.measuring.evaluation import Evaluation
+    from models.meta_training.choosing import Choice
 
 TEST_EPISODES = 600
 TEST_SEED = 600
@@ -36,9 +41,14 @@ def publish(
     """
     from models.files.checkpoint import dump_checkpoint
 
-    measured, rivals = _measure(run, progress)
+    choice = _choose(run, progress) if run.recipe.validation.chooses else None
+    if choice is not None:
+        say(chosen_in_words(run.learner, choice))
+    served = choice.loop if choice else run.recipe.inner_loop
+    measured, rivals = _measure(run, served, progress)
     target = run.folder / f"{run.recipe.name}.safetensors"
-    target.write_bytes(dump_checkpoint(_checkpoint(run, measured, said)))
+    provenance = _provenance(run, said) | ({"chosen": asdict(choice)} if choice else {})
+    target.write_bytes(dump_checkpoint(_checkpoint(run, served, measured, provenance)))
     say(f"{target}: {measured.mean:.4f} ± {measured.ci95:.4f} over {TEST_EPISODES} test episodes")
     for line in in_words(run.learner, measured, rivals):
         say(line)
@@ -49,14 +59,32 @@ def wall_time_s(folder: Path) -> int | None:
     """Seconds of all outer steps in the run's log, validations included; None for a log without
     them.
     """
-    records = [json.loads(line) for line in log_of(folder).read_text().splitlines()]
+    records = read_records(folder)
     if not all("seconds" in record for record in records):
         return None
     total: float = sum(record["seconds"] for record in records)
     return round(total)
 
 
-def _measure(run: Run, progress: Progress) -> "tuple[Evaluation, dict[str, Evaluation]]":
+def _choose(run: Run, progress: Progress) -> "Choice":
+    """The inner loop that validation episodes are best adapted by."""
+    from models.meta_training.choosing import choose_loop
+
+    chunks = count()
+
+    def moved() -> None:
+        tried = Reached(activity="choosing", subject="inner steps", done=next(chunks), total=None)
+        progress.moved(tried)
+
+    moved()
+    return choose_loop(
+        run.recipe, _served_learner(run), run.state.best, run.distribution, progress=moved
+    )
+
+
+def _measure(
+    run: Run, served: "ServedInnerLoop", progress: Progress
+) -> "tuple[Evaluation, dict[str, Evaluation]]":
     """The score of the best θ on test episodes, and those of the simplest methods on the same."""
     from models.measuring.evaluation import evaluate, trained_protocol
     from models.measuring.rivals import evaluate_rivals
@@ -76,7 +104,8 @@ def _measure(run: Run, progress: Progress) -> "tuple[Evaluation, dict[str, Evalu
         protocol=trained_protocol(run.learner),
         progress=moved,
     )
-    subject_of = (_served_learner(run), run.state.best, served_loop(run.recipe), run.distribution)
+    loop = served_loop(replace(run.recipe, inner_loop=served))
+    subject_of = (_served_learner(run), run.state.best, loop, run.distribution)
     return measure(*subject_of), evaluate_rivals(*subject_of, **measure.keywords)
 
 
@@ -84,7 +113,9 @@ def _served_learner(run: Run) -> "Learner":
     return replace(run.learner, prior=run.state.best_prior)
 
 
-def _checkpoint(run: Run, measured: "Evaluation", said: Sequence[str]) -> "Checkpoint":
+def _checkpoint(
+    run: Run, served: "ServedInnerLoop", measured: "Evaluation", provenance: dict[str, Any]
+) -> "Checkpoint":
     from models.files.checkpoint import Checkpoint
 
     recipe = run.recipe
@@ -97,8 +128,8 @@ def _checkpoint(run: Run, measured: "Evaluation", said: Sequence[str]) -> "Check
         input_shape=recipe.input_shape,
         preprocessing=run.distribution.preprocessing,
         max_way=recipe.max_way,
-        inner_loop=recipe.inner_loop,
-        provenance=_provenance(run, said),
+        inner_loop=served,
+        provenance=provenance,
         evaluation=[asdict(measured)],
     )
 

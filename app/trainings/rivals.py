@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from models.inner_loop import Learner
+    from models.learner import Learner
     from models.measuring.evaluation import Evaluation
 
 

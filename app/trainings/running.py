@@ -5,7 +5,6 @@ says a sentence. A progress that is told to stop ends the training between two o
 state is saved, ``Stopped`` passes through, and the same order goes on to the same bits.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +15,8 @@ from app.checkpoints.registry import check_name
 from app.trainings.curves import draw_curve
 from app.trainings.data import open_data
 from app.trainings.publishing import publish
-from app.trainings.runs import Run, resume_state, save_state
+from app.trainings.records import read_records, recording
+from app.trainings.runs import Run, check_device, resume_state, save_state
 from app.values.progress import Progress, Reached, Stopped
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from models.meta_training.recipes import Recipe
     from models.meta_training.training import Progress as OuterStep
 
-SAVED_EVERY = 200
+SAVED_EVERY = 200  # outer steps
+SAVED_EVERY_S = 60.0
 
 Say = Callable[[str], None]
 
@@ -59,14 +60,27 @@ def run_training(order: TrainingOrder, *, progress: Progress, say: Say) -> Path 
     """
     import torch
 
+    check_device(order.device)
     torch.set_num_threads(order.threads or torch.get_num_threads())
     run = _open_run(order, progress, say)
     if run.state.iteration:
         say(f"goes on after outer step {run.state.iteration} of {run.recipe.iterations}")
+    try:
+        return _train_and_publish(run, order, progress, say)
+    except Stopped:
+        say(_where_it_stopped(run))
+        raise
+
+
+def _where_it_stopped(run: Run) -> str:
+    return f"stopped after outer step {run.state.iteration}; the same command goes on"
+
+
+def _train_and_publish(run: Run, order: TrainingOrder, progress: Progress, say: Say) -> Path | None:
     _train(run, order, progress)
     draw_curve(run.folder)
     if run.state.iteration < run.recipe.iterations:
-        say(f"stopped after outer step {run.state.iteration}; the same command goes on")
+        say(_where_it_stopped(run))
         if not order.unfinished:
             return None
         run = _judged_out_of_turn(run)
@@ -127,18 +141,28 @@ def _judged_out_of_turn(run: Run) -> Run:
 
 def _train(run: Run, order: TrainingOrder, progress: Progress) -> None:
     """Takes the order's outer steps and saves the state, also where progress was told to stop."""
+    judged = _last_validation(run.folder)
+    saved_at = time.monotonic()
     try:
-        with run.log.open("a", buffering=1) as log:
-            progress.moved(_reached(run))
+        with recording(run.folder) as keep:
+            progress.moved(_reached(run, judged))
             for step, took_s in _steps(run, order):
-                log.write(json.dumps(_record(step, took_s)) + "\n")
-                if step.iteration % SAVED_EVERY == 0:
+                keep(_record(step, took_s))
+                due = time.monotonic() - saved_at > SAVED_EVERY_S
+                if due or step.iteration % SAVED_EVERY == 0:
                     save_state(run)
-                progress.moved(_reached(run, step))
+                    saved_at = time.monotonic()
+                judged = judged if step.validation is None else step.validation
+                progress.moved(_reached(run, judged, step))
     except Stopped:
         save_state(run)
         raise
     save_state(run)
+
+
+def _last_validation(folder: Path) -> float | None:
+    measured = [record["validation"] for record in read_records(folder)]
+    return next((score for score in reversed(measured) if score is not None), None)
 
 
 def _steps(run: Run, order: TrainingOrder) -> Iterator[tuple["OuterStep", float]]:
@@ -157,15 +181,24 @@ def _steps(run: Run, order: TrainingOrder) -> Iterator[tuple["OuterStep", float]
         yield step, time.monotonic() - before
 
 
-def _reached(run: Run, step: "OuterStep | None" = None) -> Reached:
-    result = step and step.result
+def _reached(run: Run, judged: float | None, step: "OuterStep | None" = None) -> Reached:
     return Reached(
         activity="training",
         subject=run.recipe.name,
         done=run.state.iteration,
         total=run.recipe.iterations,
-        detail=f"loss {result.loss:.3f} score {result.score:.3f}" if result else "",
+        detail=_scores_in_words(run, judged, step),
     )
+
+
+def _scores_in_words(run: Run, judged: float | None, step: "OuterStep | None") -> str:
+    """``training accuracy 0.979, validation 0.704 (best 0.704 at 100)``, as far as is known."""
+    kind, state = run.learner.kind, run.state
+    parts = [f"training {kind.score_name} {step.result.score:.3f}"] if step else []
+    if judged is not None:
+        best = kind.merit(state.best_score)  # the sign of a merit is its own inverse
+        parts.append(f"validation {judged:.3f} (best {best:.3f} at {state.best_iteration})")
+    return ", ".join(parts)
 
 
 def _record(step: "OuterStep", took_s: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from app.trainings.data import checkpoint_file
 
 if TYPE_CHECKING:
     from models.episodes import TaskDistribution
-    from models.inner_loop import Learner
+    from models.learner import Learner
     from models.meta_training.recipes import Recipe
     from models.meta_training.training import TrainingState
     from models.normalisation import Params
@@ -26,14 +26,25 @@ class Run:
     state: "TrainingState"
     folder: Path
 
-    @property
-    def log(self) -> Path:
-        return log_of(self.folder)
-
 
 def log_of(folder: Path) -> Path:
     """The file with a line of JSON for every outer step."""
     return folder / "log.jsonl"
+
+
+def check_device(name: str) -> None:
+    """Raises ValueError for a device that torch does not have here."""
+    import torch
+
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or not (index or "0").isdecimal():
+        raise ValueError(f"device: expected cpu or cuda, got {name!r}")
+    seen = torch.cuda.device_count() if kind == "cuda" else 1
+    if int(index or 0) >= seen:
+        raise ValueError(
+            f"device {name}: torch {torch.__version__} sees {seen or 'no'} GPU{'s' * (seen > 1)} "
+            "here; train with --device cpu, or install a build of torch for your GPU"
+        )
 
 
 def resume_state(

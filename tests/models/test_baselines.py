@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.episodes import EpisodeShape
-from models.inner_loop import InnerLoop
+from models.learner import InnerLoop
 from models.measuring.baselines import (
     evaluate_classifier,
     nearest_neighbour,

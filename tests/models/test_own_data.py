@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from models.distributions import open_distribution
-from models.episodes import EpisodeShape
+from models.episodes import EpisodeShape, Noticed
 from models.tasks.classes import LabelledExamples
 from models.tasks.features import load_features
+from models.tasks.opening import open_distribution
 from models.tasks.pictures import load_pictures
 from models.tasks.series import load_series
 from models.tasks.splits import split_by_shares
@@ -195,6 +195,49 @@ def test_other_settings_do_not_get_the_copy(tmp_path: Path) -> None:
     assert torch.equal(inverted.examples, 255 - plain.examples)
 
 
+def shape_on(ground: int, ink: int, folder: Path, *, noise: int = 0) -> Path:
+    """Eight classes of a square of ink on a ground of one grey level, or a noisy one."""
+    draw = np.random.default_rng(3)
+    for c in range(8):
+        for i in range(3):
+            levels = np.full((16, 16), ground)
+            levels[4 + i : 9 + i, 3:13] = ink
+            levels = (levels + draw.integers(-noise, noise + 1, levels.shape)).clip(0, 255)
+            file = folder / f"class{c}" / f"{i}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(levels.astype(np.uint8)).save(file)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("ground", "ink", "noise", "inverted"),
+    [(255, 0, 0, True), (230, 90, 20, True), (0, 255, 0, False), (140, 250, 0, False),
+     (140, 120, 120, False), (200, 200, 0, False)],
+)  # fmt: skip
+def test_dark_on_light_is_seen_where_invert_is_left_open(
+    tmp_path: Path, ground: int, ink: int, noise: int, inverted: bool
+) -> None:
+    folder = shape_on(ground, ink, tmp_path, noise=noise)
+
+    seen = load_pictures(folder, **GREY)
+
+    told = load_pictures(folder, invert=inverted, **GREY)
+    assert torch.equal(seen.examples, told.examples)
+    assert seen.preprocessing == told.preprocessing
+    assert seen.supply().noticed.settings == {"invert": inverted}
+    assert len(seen.supply().noticed.said) == inverted
+    assert told.supply().noticed == Noticed()
+
+
+def test_the_pictures_for_testing_have_no_say_in_the_polarity(tmp_path: Path) -> None:
+    folder = shape_on(0, 255, tmp_path)
+    for name in load_pictures(folder, **GREY).describe()["test_classes"]:  # type: ignore[attr-defined]
+        for file in (folder / name).iterdir():
+            Image.new("L", (16, 16), 255).save(file)
+
+    assert load_pictures(folder, **GREY).supply().noticed.settings == {"invert": False}
+
+
 def test_a_damaged_copy_is_made_anew(tmp_path: Path) -> None:
     folder, cache = folder_of_levels(tmp_path / "data"), tmp_path / "cache"
     first = load_pictures(folder, cache=cache, **GREY)
@@ -304,6 +347,32 @@ def test_features_are_drawn_with_the_classes_they_have_in_the_file(tmp_path: Pat
     assert {tuple(row) for row in seen} <= rows
     for episode in torch.cat([drawn.support_x, drawn.query_x], dim=1):
         assert len({tuple(row) for row in episode.tolist()}) == 2 * 4
+
+
+def test_the_spread_of_features_is_that_of_the_training_classes_alone(tmp_path: Path) -> None:
+    given = features(9)
+    given["x"] = given["x"] * [1.0, 5.0, 0.0] + [0.0, 300.0, 7.0]
+    file = write_npz(tmp_path / "mine.npz", **given)
+
+    loaded = load_features(file, standardise=True)
+
+    trained = given["x"][np.isin(given["y"], loaded.splits["train"])]
+    noticed = loaded.supply().noticed
+    assert noticed.centre == pytest.approx(trained.mean(axis=0))
+    whole = np.sqrt((trained.std(axis=0) ** 2).mean())  # for the number that never differs
+    assert noticed.scale == pytest.approx([*trained.std(axis=0)[:2], whole])
+    assert load_features(file).supply().noticed == Noticed()
+
+
+def test_the_spread_of_series_is_that_of_all_training_points(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(3, 2, size=(10, 6, 2))
+    file = write_npz(tmp_path / "series.npz", x=x, y=x[:, :, :1])
+
+    loaded = load_series(file, standardise=True)
+
+    trained = x[loaded.splits["train"]]
+    assert loaded.supply().noticed.centre == pytest.approx(trained.mean(axis=(0, 1)))
+    assert loaded.supply().noticed.scale == pytest.approx(trained.std(axis=(0, 1)))
 
 
 def test_features_take_the_splits_that_their_file_tells(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from models.distributions import open_distribution
 from models.files.checkpoint import InvalidCheckpoint, load_checkpoint
+from models.tasks.opening import open_distribution
 from tests.processes import FEWSTEP
 
 ROOT = Path(__file__).parents[2]

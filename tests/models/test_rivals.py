@@ -10,8 +10,8 @@ from torch import nn
 from app.trainings.rivals import in_words
 from models.episodes import EpisodeShape
 from models.files.checkpoint import load_checkpoint
-from models.heads import Head
-from models.inner_loop import InnerLoop, Learner
+from models.heads.layer import Head
+from models.learner import InnerLoop, Learner
 from models.measuring.evaluation import Evaluation, evaluate
 from models.measuring.rivals import (
     RIDGE,
@@ -68,6 +68,26 @@ def test_a_cubic_is_found_by_five_of_its_points_and_a_mean_is_a_mean() -> None:
 
     assert told.item() == pytest.approx(1 - 1.5 + 0.5 * 1.5**3, abs=30 * RIDGE)
     assert mean_value(x, y, x[:2]).tolist() == [[1.0], [1.0]]
+
+
+def test_a_cubic_is_the_same_in_other_units_of_each_input() -> None:
+    generator = torch.Generator().manual_seed(3)
+    x, queries = torch.rand(2, 8, 2, generator=generator)
+    y = torch.randn(8, 1, generator=generator)
+    units, shift = torch.tensor([1000.0, 0.25]), torch.tensor([3000.0, -7.0])
+
+    told = cubic_ridge(x, y, queries)
+
+    other = cubic_ridge(x * units + shift, y, queries * units + shift)
+    torch.testing.assert_close(other, told, rtol=2e-3, atol=2e-3)  # float32 inputs of thousands
+
+
+def test_every_rival_is_better_than_a_score_that_is_no_number() -> None:
+    learner = Learner(network=nn.Flatten(), head=Head(kind="linear"), task="regression")
+    lost = measured(float("nan"), ci95=float("nan"))
+    rivals = {"cubic ridge": measured(3.0), "nearest input": measured(float("nan"))}
+
+    assert better_rivals(learner, lost, rivals) == ["cubic ridge"]
 
 
 def test_a_nearest_input_that_knows_better_than_class_means_is_told() -> None:
