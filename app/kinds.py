@@ -6,7 +6,7 @@ NumPy only; no row, no blob, no HTTP.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,9 +17,12 @@ from app.inputs.images import ImageLimits
 from app.inputs.support_sets import Given, SupportSet
 from app.values.arrays import INPUT, TARGET, Arrays, count_of
 from app.values.description import Description, InputSpec
+from app.values.ways import ALL, AUTO, BAYESIAN, HEAD, KERNEL
 
 Scores = NDArray[np.floating[Any]]
 Classes = tuple[str, ...] | None
+
+LESS = 0.9  # of an error is clearly less
 
 
 class UnknownKind(ValueError):
@@ -55,9 +58,13 @@ class Kind(ABC):
 
     @abstractmethod
     def readable(
-        self, outputs: Scores, classes: Classes, *, top_k: int | None = None
+        self, outputs: Scores, classes: Classes, *, values: int, top_k: int | None = None
     ) -> list[dict[str, Any]]:
-        """What a caller reads of (Q, outputs) scores or values, one entry for each query."""
+        """What a caller reads of (Q, outputs) scores or values, one entry for each query.
+
+        values: classes, or values of one target; what is more than these is what the head knows
+        beside them.
+        """
 
     @abstractmethod
     def score(self, outputs: Scores, targets: NDArray[Any]) -> float | None:
@@ -101,13 +108,29 @@ class Kind(ABC):
         """Which examples the others can do without: those that ``assess`` leaves out in turn."""
         return list(range(count_of(support))) if count_of(support) > 1 else []
 
-    def assessments(self, steps: int) -> dict[str, int]:
-        """The scores of ``assess`` by name, and after how many inner steps each is taken."""
-        return {f"leave_one_out_{self.measure}": steps}
-
     def rivals(self, features: Scores, support: Arrays) -> dict[str, float | None]:
         """What simpler methods score on the same features (S, D), each example left out in turn."""
         return {}
+
+    def ways(self, about: Description) -> tuple[str, ...]:
+        """The kinds of adaptation that a caller may ask a checkpoint for."""
+        return (ALL,)
+
+    def is_clearly_better(self, score: float, usual: float, examples: int) -> bool:
+        """Whether a mean over so few examples is better by more than chance may be."""
+        return score < LESS * usual
+
+    def best_of(self, scores: Mapping[str, float | None], *, examples: int) -> str:
+        """The name of the best score; the first unless another is clearly better than that."""
+        usual, *others = scores
+        best, least = usual, scores[usual]
+        for name in others:
+            score = scores[name]
+            if least is None or score is None:
+                continue
+            if self.is_clearly_better(score, least, examples):
+                best, least = name, score
+        return best
 
 
 class Classification(Kind):
@@ -126,7 +149,7 @@ class Classification(Kind):
         return read_classes(given.targets or (), pointer=given.targets_at)
 
     def readable(
-        self, outputs: Scores, classes: Classes, *, top_k: int | None = None
+        self, outputs: Scores, classes: Classes, *, values: int, top_k: int | None = None
     ) -> list[dict[str, Any]]:
         return [_class_prediction(row, classes or (), top_k) for row in softmax(outputs)]
 
@@ -156,21 +179,23 @@ class Classification(Kind):
         counts = np.bincount(support[TARGET])
         return [index for index, label in enumerate(support[TARGET]) if counts[label] > 1]
 
-    def assessments(self, steps: int) -> dict[str, int]:
-        """Beside the adaptation's, the score of its start: the class means of the features."""
-        return Kind.assessments(self, steps) | {"nearest_prototype_accuracy": 0}
+    def ways(self, about: Description) -> tuple[str, ...]:
+        return (HEAD, KERNEL, *_stepped(about), AUTO)
+
+    def is_clearly_better(self, score: float, usual: float, examples: int) -> bool:
+        return (score - usual) * examples > 1.5  # more than one example more
 
     def rivals(self, features: Scores, support: Arrays) -> dict[str, float | None]:
         """The class of the most similar other example, by the cosine of their features."""
         left_out, y = self.left_out(support), support[TARGET]
         if not left_out:
-            return {"nearest_neighbour_accuracy": None}
+            return {"nearest_neighbour": None}
         lengths = np.linalg.norm(features, axis=1, keepdims=True)
         directions = features / np.maximum(lengths, np.finfo(np.float32).tiny)
         likeness = directions @ directions.T
         np.fill_diagonal(likeness, -np.inf)
         right = y[likeness.argmax(axis=1)] == y
-        return {"nearest_neighbour_accuracy": float(right[left_out].mean())}
+        return {"nearest_neighbour": float(right[left_out].mean())}
 
 
 class Regression(Kind):
@@ -178,6 +203,11 @@ class Regression(Kind):
 
     name = "regression"
     measure = "mse"
+
+    def ways(self, about: Description) -> tuple[str, ...]:
+        if about.head.kind == BAYESIAN:
+            return (BAYESIAN, HEAD, AUTO)
+        return (HEAD, *_stepped(about), AUTO)
 
     def read_targets(self, given: Given, classes: Classes, outputs: int) -> NDArray[Any]:
         return read_values(given.targets or (), (outputs,), pointer=given.targets_at)
@@ -188,20 +218,27 @@ class Regression(Kind):
         return None, self.read_targets(given, None, about.head.outputs)
 
     def readable(
-        self, outputs: Scores, classes: Classes, *, top_k: int | None = None
+        self, outputs: Scores, classes: Classes, *, values: int, top_k: int | None = None
     ) -> list[dict[str, Any]]:
-        return [{"value": [float(number) for number in row]} for row in outputs]
+        return [_value(row[:values], row[values:]) for row in outputs]
 
     def score(self, outputs: Scores, targets: NDArray[Any]) -> float | None:
         if not np.isfinite(outputs).all():
             return None
-        return float(np.square(outputs.astype(np.float64) - targets).mean())  # beyond float32's end
+        values = outputs[:, : targets.shape[1]].astype(np.float64)  # squares end beyond float32
+        return float(np.square(values - targets).mean())
 
     def blank_targets(self, examples: int, outputs: int) -> NDArray[Any]:
         return np.zeros((examples, outputs), np.float32)
 
     def usual_size(self, max_way: int, outputs: int) -> tuple[int, int]:
         return 5, outputs
+
+
+def _stepped(about: Description) -> tuple[str, ...]:
+    """Gradient steps on everything, of a checkpoint that has a step size for them."""
+    loop = about.inner_loop
+    return (ALL,) if loop.learned or loop.step_size else ()
 
 
 def most_classes(task: str, max_way: int) -> int | None:
@@ -214,6 +251,15 @@ def softmax(scores: Scores) -> NDArray[np.float64]:
     shifted = scores.astype(np.float64) - scores.max(axis=1, keepdims=True)
     powers = np.exp(shifted)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
+def _value(
+    values: NDArray[np.floating[Any]], deviations: NDArray[np.floating[Any]]
+) -> dict[str, Any]:
+    told = {"value": [float(number) for number in values]}
+    if len(deviations):
+        told["standard_deviation"] = [float(number) for number in deviations]
+    return told
 
 
 def _class_prediction(

@@ -107,8 +107,9 @@ class Settings(BaseSettings):
     max_example_steps: int = Field(
         20_000,
         ge=1,
-        description="Most work of one batch: support examples × (steps + 1), × examples again with"
-        " `assess`, × the size of an input in 28 × 28 pictures. Some 20 s of one core.",
+        description="Most work of one batch: support examples × passes through the network, "
+        "× examples again with `assess`, × the size of an input in 28 × 28 pictures. "
+        "Some 20 s of one core.",
     )
     max_image_side_px: int = Field(4096, ge=1, description="Longest side of a picture.")
     max_image_area_px: int = Field(16_000_000, ge=1, description="Most pixels of a picture.")

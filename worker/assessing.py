@@ -1,8 +1,9 @@
-"""``assess``: is this adaptation any good? Each support example left out once and predicted by the
-rest.
+"""``assess`` and ``auto``: which adaptation is any good here? Each support example left out once
+and predicted by the rest, in every way that the checkpoint can be adapted, and in none.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,32 +11,102 @@ from numpy.typing import NDArray
 
 from app.kinds import find_kind
 from app.values.arrays import INPUT, TARGET, without
+from app.values.ways import ALL, UNADAPTED, WEIGHTS
 from models.files.checkpoint import Checkpoint
-from models.inner_loop import Adapted, features_of
+from models.learner import Adapted, features_of
 from worker.stacking import Failure, Work, adapt_rows, query_outputs
 
+Scores = dict[str, float | None]
 
-def leave_one_out(
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How a support set is adapted to: by which kind of adaptation, in how many steps, of what
+    size.
+    """
+
+    adapts: str
+    steps: int
+    step_size: float | None
+
+
+def ways_of(checkpoint: Checkpoint) -> dict[str, Way]:
+    """Every way that a checkpoint is adapted by default, by the name that an assessment has for it;
+    the recipe's own is the first, and no adaptation at all the last.
+    """
+    learner, own = checkpoint.learner, checkpoint.inner_loop.adapts
+    loop = checkpoint.inner_loop
+    left = {WEIGHTS} if loop.learned or loop.step_size else {WEIGHTS, ALL}
+    possible = [name for name in learner.kind.ways(learner.head) if name not in left]
+    ways = {}
+    for name in (own, *(name for name in possible if name != own)):
+        recipe = checkpoint.recipe_of(name)  # type: ignore[arg-type]
+        size = recipe.step_size if isinstance(recipe.step_size, float) else None
+        ways[ALL if name == WEIGHTS else name] = Way(
+            adapts=name, steps=recipe.steps, step_size=size
+        )
+    first = next(iter(ways.values()))
+    return ways | {UNADAPTED: replace(first, steps=0)}
+
+
+def compare(
     checkpoint: Checkpoint,
     work: Work,
     *,
     outputs: int,
-    steps: int,
     progress: Callable[[], None] = lambda: None,
-) -> dict[str, float | None]:
-    """The scores that the kind of task assesses by, and those of simpler rivals, by their names.
+) -> Scores:
+    """The leave-one-out score of every way, and of simpler rivals, by their names.
 
     None where no example can be left out (its class, or the set, would be empty without it), or
     where an adaptation without it diverges. progress: called after every inner step; what it raises
     ends the work.
     """
     kind = find_kind(checkpoint.learner.task)
-    left_out = kind.left_out(work.support)
-    scores = {
-        name: _score(checkpoint, work, left_out, outputs=outputs, steps=taken, progress=progress)
-        for name, taken in kind.assessments(steps).items()
+    scores: Scores = {
+        name: leave_one_out(checkpoint, work, way, outputs=outputs, progress=progress)
+        for name, way in ways_of(checkpoint).items()
     }
     return scores | kind.rivals(_features(checkpoint, work), work.support)
+
+
+def best_way(checkpoint: Checkpoint, work: Work, scores: Scores) -> Way:
+    """The way whose score is the best, the recipe's own unless another is clearly better."""
+    kind, ways = find_kind(checkpoint.learner.task), ways_of(checkpoint)
+    possible = {name: score for name, score in scores.items() if name in ways}
+    return ways[kind.best_of(possible, examples=len(kind.left_out(work.support)))]
+
+
+def leave_one_out(
+    checkpoint: Checkpoint,
+    work: Work,
+    way: Way,
+    *,
+    outputs: int,
+    progress: Callable[[], None] = lambda: None,
+) -> float | None:
+    """The mean score of examples that were left out in turn; None as in ``compare``."""
+    left_out = find_kind(checkpoint.learner.task).left_out(work.support)
+    if not left_out:
+        return None
+    rest = [
+        Work(support=without(work.support, index), step_size=way.step_size) for index in left_out
+    ]
+    adapted = adapt_rows(
+        checkpoint,
+        rest,
+        outputs=outputs,
+        steps=way.steps,
+        adapts=way.adapts,
+        device=next(iter(checkpoint.meta.theta.values())).device,
+        progress=progress,
+    )
+    scores = [
+        _scored(checkpoint, result, work, index)
+        for result, index in zip(adapted, left_out, strict=True)
+    ]
+    known = [score for score in scores if score is not None]
+    return float(np.mean(known)) if len(known) == len(scores) else None
 
 
 def _features(checkpoint: Checkpoint, work: Work) -> NDArray[np.float32]:
@@ -44,32 +115,6 @@ def _features(checkpoint: Checkpoint, work: Work) -> NDArray[np.float32]:
     with torch.no_grad():
         features = features_of(checkpoint.learner, checkpoint.meta.theta, x)
     return np.asarray(features.cpu().numpy(), dtype=np.float32)
-
-
-def _score(
-    checkpoint: Checkpoint,
-    work: Work,
-    left_out: list[int],
-    *,
-    outputs: int,
-    steps: int,
-    progress: Callable[[], None],
-) -> float | None:
-    if not left_out:
-        return None
-    rest = [
-        Work(support=without(work.support, index), step_size=work.step_size) for index in left_out
-    ]
-    device = next(iter(checkpoint.meta.theta.values())).device
-    adapted = adapt_rows(
-        checkpoint, rest, outputs=outputs, steps=steps, device=device, progress=progress
-    )
-    scores = [
-        _scored(checkpoint, result, work, index)
-        for result, index in zip(adapted, left_out, strict=True)
-    ]
-    known = [score for score in scores if score is not None]
-    return float(np.mean(known)) if len(known) == len(scores) else None
 
 
 def _scored(

@@ -7,8 +7,10 @@ No transaction is open while the device works. Blobs before rows, rows before wa
 import logging
 import os
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,11 +24,11 @@ from app.messages.news import tell_changed
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
 from app.values.adaptation import Adaptation, Outcome
 from app.values.progress import Progress, Stopped
-from models.files.checkpoint import InvalidCheckpoint
-from models.inner_loop import Adapted
+from models.files.checkpoint import Checkpoint, InvalidCheckpoint
+from models.learner import Adapted
 from worker.bench import Bench, hot_checkpoint
 from worker.leases import keeping_leases
-from worker.outcomes import Result, outcome_of
+from worker.outcomes import Order, Result, order_of, outcome_of
 from worker.stacking import Failure, Work, adapt_rows
 
 STORE_PAUSE_S = 2
@@ -120,32 +122,61 @@ def _run(bench: Bench, held: Sequence[Adaptation], progress: Progress) -> list[R
     progress.moved()
     started = time.perf_counter()
     load_ms = (started - claimed) * 1000
-    adapted = iter(
-        adapt_rows(
-            checkpoint,
-            ready,
-            outputs=first.outputs,
-            steps=first.steps,
-            device=bench.device,
-            progress=progress.moved,
-        )
-    )
+    pairs = zip(held, loaded, strict=True)
+    orders = [
+        order_of(checkpoint, adaptation, work, progress.moved)
+        for adaptation, work in pairs
+        if isinstance(work, Work)
+    ]
+    done = _adapted(bench, checkpoint, ready, orders, first.outputs, progress)
+    adapted = iter(zip(orders, done, strict=True))
     adapt_ms = (time.perf_counter() - started) * 1000
     results: list[Result] = []
     # A row alone says by itself that the store is full; a batch that fails runs row by row.
     with bench.backends.store.together() if len(held) > 1 else nullcontext():
         for adaptation, work in zip(held, loaded, strict=True):
-            result = next(adapted) if isinstance(work, Work) else work
-            if isinstance(result, Adapted) and isinstance(work, Work):
+            if isinstance(work, Failure):
+                results.append(work)
+                continue
+            order, result = next(adapted)
+            if isinstance(result, Adapted):
                 timing = _timing(adaptation, load_ms, adapt_ms, len(ready))
                 made = outcome_of(
-                    bench, checkpoint, adaptation, work, result, timing, progress.moved
+                    bench, checkpoint, adaptation, work, order, result, timing, progress.moved
                 )
                 results.append(made)
-            elif isinstance(result, Failure):
+            else:
                 results.append(result)
             progress.moved()
     return results
+
+
+def _adapted(
+    bench: Bench,
+    checkpoint: Checkpoint,
+    ready: Sequence[Work],
+    orders: Sequence[Order],
+    outputs: int,
+    progress: Progress,
+) -> list[Adapted | Failure]:
+    """The adaptation of every row; those that are adapted alike in one stacked call."""
+    alike: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for index, order in enumerate(orders):
+        alike[order.way.adapts, order.way.steps].append(index)
+    results: dict[int, Adapted | Failure] = {}
+    for (adapts, steps), indices in alike.items():
+        rows = [replace(ready[index], step_size=orders[index].way.step_size) for index in indices]
+        adapted = adapt_rows(
+            checkpoint,
+            rows,
+            outputs=outputs,
+            steps=steps,
+            adapts=adapts,
+            device=bench.device,
+            progress=progress.moved,
+        )
+        results |= zip(indices, adapted, strict=True)
+    return [results[index] for index in range(len(ready))]
 
 
 def _about(held: Sequence[Adaptation]) -> dict[str, object]:

@@ -17,7 +17,7 @@ from models.files.checkpoint import Checkpoint, load_checkpoint
 from models.outer_loop import MetaParams
 from worker.allocator import keep_freed_memory
 
-HOT_CHECKPOINTS = 8
+HOT_CHECKPOINTS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,40 @@ from app.kinds import find_kind
 from app.store import BlobDamaged, BlobMissing, StoreFull
 from app.values.adaptation import Adaptation, Outcome
 from app.values.arrays import INPUT, TARGET, Arrays
+from app.values.ways import ALL, AUTO, CLOSED_FORMS, UNADAPTED, WEIGHTS
 from models.files.adapted_file import dump_adapted
 from models.files.checkpoint import Checkpoint
-from models.inner_loop import Adapted
-from worker.assessing import leave_one_out
+from models.learner import Adapted
+from worker.assessing import Scores, Way, best_way, compare, leave_one_out, ways_of
 from worker.bench import Bench
 from worker.stacking import Failure, Work, before_adaptation, query_outputs
 
 Result = Outcome | Failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """How one row is adapted; scores: of the comparison that chose it, where one did."""
+
+    way: Way
+    scores: Scores | None = None
+
+
+def order_of(
+    checkpoint: Checkpoint,
+    adaptation: Adaptation,
+    work: Work,
+    progress: Callable[[], None] = lambda: None,
+) -> Order:
+    """What the row says, or where that is ``auto`` what leaving examples out says."""
+    if adaptation.adapts != AUTO:
+        return Order(
+            way=Way(
+                adapts=adaptation.adapts, steps=adaptation.steps, step_size=adaptation.step_size
+            )
+        )
+    scores = compare(checkpoint, work, outputs=adaptation.outputs, progress=progress)
+    return Order(way=best_way(checkpoint, work, scores), scores=scores)
 
 
 def outcome_of(
@@ -27,6 +54,7 @@ def outcome_of(
     checkpoint: Checkpoint,
     adaptation: Adaptation,
     work: Work,
+    order: Order,
     adapted: Adapted,
     timing: dict[str, Any],
     progress: Callable[[], None] = lambda: None,
@@ -36,6 +64,7 @@ def outcome_of(
     progress: called between two steps of an assessment; what it raises ends the work.
     """
     metrics: dict[str, Any] = {"support_loss": [float(loss) for loss in adapted.losses]}
+    metrics |= _kept_short(order.way, adapted)
     predictions = None
     if adaptation.query_digest is not None:
         try:
@@ -47,15 +76,14 @@ def outcome_of(
         outputs = query_outputs(checkpoint, adapted, query[INPUT]).numpy()
         if not np.isfinite(outputs).all():
             return Failure(code="diverged", detail="a query's prediction is not finite")
-        predictions = find_kind(adaptation.task).readable(outputs, adaptation.classes)
-        metrics |= _query_metrics(checkpoint, adaptation, work, query, outputs)
-    if adaptation.assess:
-        metrics |= leave_one_out(
-            checkpoint, work, outputs=adaptation.outputs, steps=adaptation.steps, progress=progress
+        predictions = find_kind(adaptation.task).readable(
+            outputs, adaptation.classes, values=adaptation.outputs
         )
+        metrics |= _query_metrics(checkpoint, adaptation, work, query, outputs)
+    metrics |= _assessed(checkpoint, adaptation, work, order, progress)
     storing = time.perf_counter()
     try:
-        phi = store_phi(bench, checkpoint, adaptation, adapted)
+        phi = store_phi(bench, checkpoint, adaptation, order.way, work, adapted)
     except StoreFull:
         return Failure(code="store-full", detail="there is no room for the adapted parameters")
     timing = timing | {"store_ms": round((time.perf_counter() - storing) * 1000, 3)}
@@ -80,16 +108,61 @@ def _query_metrics(
     }
 
 
+def _kept_short(way: Way, adapted: Adapted) -> dict[str, float]:
+    """The size of the last step, where it is not the one that was asked for."""
+    if adapted.step_size is None or way.adapts in CLOSED_FORMS:
+        return {}
+    asked, taken = way.step_size, float(adapted.step_size)
+    return {} if asked is not None and taken >= np.float32(asked) else {"step_size_taken": taken}
+
+
+def _assessed(
+    checkpoint: Checkpoint,
+    adaptation: Adaptation,
+    work: Work,
+    order: Order,
+    progress: Callable[[], None],
+) -> dict[str, Any]:
+    """What leaving examples out says of the adaptation, of others, and of simpler methods."""
+    scores, metrics = order.scores, dict[str, Any]()
+    if scores is None and adaptation.assess:
+        scores = compare(checkpoint, work, outputs=adaptation.outputs, progress=progress)
+    if scores is None:
+        return metrics
+    kind = find_kind(adaptation.task)
+    own, default = order.way, ways_of(checkpoint)
+    known = [scores[name] for name, way in default.items() if way == own]
+    score = known[0] if known else None
+    if not known:
+        score = leave_one_out(checkpoint, work, own, outputs=adaptation.outputs, progress=progress)
+    examples = len(kind.left_out(work.support))
+    metrics[f"leave_one_out_{kind.measure}"] = score
+    metrics["assessed"] = scores
+    metrics["best"] = kind.best_of(scores, examples=examples)
+    if adaptation.adapts == AUTO:
+        metrics["adapts"] = own.adapts if own.steps else UNADAPTED
+    return metrics
+
+
 def store_phi(
-    bench: Bench, checkpoint: Checkpoint, adaptation: Adaptation, adapted: Adapted
+    bench: Bench,
+    checkpoint: Checkpoint,
+    adaptation: Adaptation,
+    way: Way,
+    work: Work,
+    adapted: Adapted,
 ) -> str:
-    """Keeps φ as a blob of the tenant; its digest."""
-    return bench.backends.store.put(
-        adaptation.tenant_id, dump_adapted(adapted, description_of(checkpoint, adaptation))
-    )
+    """Keeps φ as a blob of the tenant, without a body that is the checkpoint's; its digest."""
+    is_theta = way.steps == 0 or way.adapts not in (ALL, WEIGHTS)
+    body = adaptation.checkpoint.digest if is_theta else None
+    description = description_of(checkpoint, adaptation, way, work)
+    data = dump_adapted(adapted, description, body=body)
+    return bench.backends.store.put(adaptation.tenant_id, data)
 
 
-def description_of(checkpoint: Checkpoint, adaptation: Adaptation) -> dict[str, Any]:
+def description_of(
+    checkpoint: Checkpoint, adaptation: Adaptation, way: Way, work: Work
+) -> dict[str, Any]:
     """What the adapted model's file says of itself; equal adaptations say the same."""
     learner = checkpoint.learner
     return {
@@ -98,13 +171,14 @@ def description_of(checkpoint: Checkpoint, adaptation: Adaptation) -> dict[str, 
         "head": {"kind": learner.head.kind},
         "normalisation": learner.normalisation,
         "input": {
-            "shape": list(checkpoint.input_shape),
-            "preprocessing": checkpoint.preprocessing,
+            "shape": list(work.support[INPUT].shape[1:]),
+            "preprocessing": adaptation.preprocessing or checkpoint.preprocessing,
         },
         "classes": list(adaptation.classes) if adaptation.classes is not None else None,
         "outputs": adaptation.outputs,
-        "steps": adaptation.steps,
-        "step_size": adaptation.step_size,
+        "adapts": way.adapts,
+        "steps": way.steps,
+        "step_size": way.step_size,
         "checkpoint": {
             "name": adaptation.checkpoint.name,
             "version": adaptation.checkpoint.version,

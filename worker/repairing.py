@@ -1,6 +1,7 @@
 """Parameters that failed their check are derived again from θ and the support set."""
 
 import logging
+from dataclasses import replace
 
 from structlog.contextvars import bind_contextvars
 
@@ -12,10 +13,9 @@ from app.store import BlobDamaged, BlobMissing
 from app.values.adaptation import Adaptation
 from app.values.lifecycle import Status
 from models.files.checkpoint import InvalidCheckpoint
-from models.inner_loop import Adapted
 from worker.batch import load_work
 from worker.bench import Bench, hot_checkpoint
-from worker.outcomes import store_phi
+from worker.outcomes import order_of, store_phi
 from worker.stacking import Failure, Work, adapt_rows
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,15 @@ def _derive(bench: Bench, adaptation: Adaptation, work: Work) -> str | None:
         checkpoint = hot_checkpoint(bench, adaptation.checkpoint)
     except (BlobMissing, BlobDamaged, InvalidCheckpoint):
         return None
+    way = order_of(checkpoint, adaptation, work).way
     (result,) = adapt_rows(
-        checkpoint, [work], outputs=adaptation.outputs, steps=adaptation.steps, device=bench.device
+        checkpoint,
+        [replace(work, step_size=way.step_size)],
+        outputs=adaptation.outputs,
+        steps=way.steps,
+        adapts=way.adapts,
+        device=bench.device,
     )
-    return store_phi(bench, checkpoint, adaptation, result) if isinstance(result, Adapted) else None
+    if isinstance(result, Failure):
+        return None
+    return store_phi(bench, checkpoint, adaptation, way, work, result)

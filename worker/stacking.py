@@ -5,6 +5,7 @@ A row whose numbers go wrong fails alone. Out of memory halves the batch.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ from app.values.arrays import INPUT, MASK, Arrays
 from models.engine.layers import episodes_at_once
 from models.episodes import Examples
 from models.files.checkpoint import Checkpoint
-from models.inner_loop import Adapted, InnerLoop, adapt_episodes, episode_of, predict
+from models.inner_loop import adapt_episodes
+from models.learner import Adapted, Adapts, InnerLoop, episode_of, predict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +45,14 @@ def adapt_rows(
     outputs: int,
     steps: int,
     device: torch.device,
+    adapts: str | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> list[Adapted | Failure]:
     """The adaptation of every row, in their order; rows share names and shapes of their arrays,
     outputs and steps.
 
-    progress: called after every inner step and every stacked call; what it raises ends the work.
+    adapts: what moves, or in which closed form; None: as the checkpoint's recipe has it. progress:
+    called after every inner step and every stacked call; what it raises ends the work.
     """
     size = _at_once(checkpoint, rows, device)
     done: list[Adapted | Failure] = []
@@ -57,7 +61,11 @@ def adapt_rows(
         try:
             done.extend(
                 _stacked(
-                    checkpoint, part, outputs=outputs, steps=steps, device=device, progress=progress
+                    checkpoint,
+                    part,
+                    outputs=outputs,
+                    recipe=_recipe(checkpoint, adapts, part, steps, device),
+                    progress=progress,
                 )
             )
         except RuntimeError as error:
@@ -94,8 +102,8 @@ def query_outputs(checkpoint: Checkpoint, adapted: Adapted, x: NDArray[np.float3
 
 def before_adaptation(checkpoint: Checkpoint, work: Work, *, outputs: int) -> Adapted:
     """The same support set with no gradient step taken."""
-    device = next(iter(checkpoint.meta.theta.values())).device
-    (adapted,) = _stacked(checkpoint, [work], outputs=outputs, steps=0, device=device)
+    recipe = replace(checkpoint.recipe, steps=0)
+    (adapted,) = _stacked(checkpoint, [work], outputs=outputs, recipe=recipe)
     if isinstance(adapted, Failure):
         raise FloatingPointError(adapted.detail)
     return adapted
@@ -106,16 +114,16 @@ def _stacked(
     rows: Sequence[Work],
     *,
     outputs: int,
-    steps: int,
-    device: torch.device,
+    recipe: InnerLoop,
     progress: Callable[[], None] = lambda: None,
 ) -> list[Adapted | Failure]:
+    device = next(iter(checkpoint.meta.theta.values())).device
     with torch.no_grad():
         adapted = adapt_episodes(
             checkpoint.learner,
             checkpoint.meta.theta,
             _examples(rows, device),
-            _recipe(checkpoint.recipe, rows, steps, device),
+            recipe,
             outputs=outputs,
             progress=progress,
         )
@@ -134,16 +142,22 @@ def _examples(rows: Sequence[Work], device: torch.device) -> Examples:
 
 
 def _recipe(
-    default: InnerLoop, rows: Sequence[Work], steps: int, device: torch.device
+    checkpoint: Checkpoint,
+    adapts: str | None,
+    rows: Sequence[Work],
+    steps: int,
+    device: torch.device,
 ) -> InnerLoop:
     sizes = [row.step_size if row.step_size is not None else 0.0 for row in rows]
-    return replace(default, steps=steps, step_size=torch.tensor(sizes, device=device))
+    recipe = checkpoint.recipe if adapts is None else checkpoint.recipe_of(cast(Adapts, adapts))
+    return replace(recipe, steps=steps, step_size=torch.tensor(sizes, device=device))
 
 
 def _are_finite(adapted: Adapted) -> Tensor:
     """(E,) whether all numbers of an episode are: a finite number times 0 is 0, any other NaN."""
     tensors = (adapted.losses, *adapted.params.values(), *adapted.statistics.values())
-    zeros = [tensor.flatten(1).mul(0).sum(dim=1) for tensor in tensors]
+    own = [tensor for tensor in tensors if tensor.stride(0)]  # of a shared body θ was checked
+    zeros = [tensor.reshape(len(tensor), -1).mul(0).sum(dim=1) for tensor in own]
     return torch.stack(zeros).sum(dim=0) == 0
 
 

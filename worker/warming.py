@@ -87,6 +87,8 @@ def _usual_shape(checkpoint: Checkpoint) -> tuple[int, int]:
 def _one_step(bench: Bench, checkpoint: Checkpoint, examples: int, outputs: int) -> None:
     if examples * example_weight(checkpoint.input_shape) > MOST_WEIGHT:
         return
+    if 0 in checkpoint.input_shape:  # nothing to be prepared before a width is known
+        return
     kind = find_kind(checkpoint.learner.task)
     x = np.zeros((examples, *checkpoint.input_shape), np.float32)
     support = {INPUT: x, TARGET: kind.blank_targets(examples, outputs)}

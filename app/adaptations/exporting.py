@@ -2,7 +2,8 @@
 
 from app.adaptations.results import check_ended_well, damaged
 from app.backends import Backends, read_blob
-from app.errors import refusal
+from app.checkpoints.theta import theta_of
+from app.errors import ServiceError, refusal
 from app.store import BlobDamaged, BlobMissing
 from app.values.adaptation import Adaptation
 
@@ -16,12 +17,21 @@ def check_format(wanted: str) -> None:
 
 
 def adapted_file(backends: Backends, adaptation: Adaptation) -> bytes:
-    """The .safetensors file of a succeeded adaptation, as it lies in the store.
+    """The .safetensors file of a succeeded adaptation, whole: in the store it may lack the body,
+    where that is its checkpoint's.
 
     Raises ServiceError where there is no result, or ``damaged`` while it is derived again.
     """
+    from models.files.adapted_file import body_of, with_body
+
     check_ended_well(adaptation)
     try:
-        return read_blob(backends, adaptation.tenant_id, str(adaptation.phi_digest))
+        data = read_blob(backends, adaptation.tenant_id, str(adaptation.phi_digest))
     except (BlobMissing, BlobDamaged) as error:
         raise damaged(backends, adaptation) from error
+    if body_of(data) is None:
+        return data
+    try:
+        return with_body(data, theta_of(backends, adaptation.checkpoint))
+    except (BlobMissing, BlobDamaged) as error:
+        raise ServiceError("damaged", "the stored checkpoint failed its check") from error

@@ -8,32 +8,29 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 from sqlalchemy.exc import IntegrityError
 
+from app.adaptations.choosing import Way, choose_way, price_in_words
 from app.adaptations.finding import find_adaptation
-from app.backends import Backends, read_blob
+from app.adaptations.reading import read_query, read_support
+from app.backends import Backends
 from app.checkpoints.registry import Reference, find_servable, parse_reference
 from app.db.adaptations import insert_queued
 from app.db.connections import reading, writing
 from app.db.idempotency import find_replay, keep_key
 from app.db.lookups import find
 from app.errors import ServiceError, refusal
-from app.inputs.examples import check_lengths, pack_arrays, unpack_arrays
+from app.inputs.examples import check_lengths, pack_arrays
 from app.inputs.support_sets import (
     Given,
     SupportSet,
     check_amount,
-    check_classes,
-    image_limits,
 )
-from app.kinds import find_kind
 from app.settings import Settings
-from app.store import BlobDamaged, BlobMissing, StoreFull, StoreUnavailable
+from app.store import StoreFull, StoreUnavailable
 from app.values.adaptation import Adaptation, NewAdaptation, example_steps, example_weight
 from app.values.arrays import Arrays
 from app.values.checkpoint import CheckpointRef, CheckpointRow
-from app.values.description import Description
 from app.values.lifecycle import Status
 
 
@@ -50,6 +47,7 @@ class AdaptOrder:
     extends: str | None
     support: Given
     query: Given | None = None
+    adapts: str | None = None
     steps: int | None = None
     step_size: float | None = None
     assess: bool = False
@@ -102,12 +100,12 @@ def _prepare(backends: Backends, order: AdaptOrder, adaptation_id: str) -> NewAd
     _check_amounts(backends.settings, order, base)
     checkpoint = _checkpoint(backends, order, base)
     about = checkpoint.description
-    step_size = _step_size(order, about)
-    support = _support(backends, order, about, base)
-    query = _query(backends, order, about, support)
-    steps = about.inner_loop.steps if order.steps is None else order.steps
+    way = choose_way(order.adapts, order.steps, order.step_size, about)
+    read = read_support(backends, order.support, about, base)
+    about, support = read.about, read.support
+    query = None if order.query is None else read_query(backends, order.query, read)
     weight = example_weight(about.input.shape)
-    _check_work(backends.settings, len(support), steps, weight, assess=order.assess)
+    _check_work(backends.settings, len(support), way, weight, assess=order.assess)
     return NewAdaptation(
         id=adaptation_id,
         tenant_id=order.tenant_id,
@@ -115,17 +113,20 @@ def _prepare(backends: Backends, order: AdaptOrder, adaptation_id: str) -> NewAd
         checkpoint=checkpoint.ref,
         classes=support.classes,
         outputs=support.outputs,
-        steps=steps,
-        step_size=step_size,
+        adapts=way.adapts,
+        steps=way.steps,
+        step_size=way.step_size,
         assess=order.assess,
         support_examples=len(support),
         example_weight=weight,
         support_digest=_keep(backends, order.tenant_id, support.arrays),
         query_digest=_keep(backends, order.tenant_id, query) if query else None,
-        batch_key=_batch_key(checkpoint.ref, support, steps, assess=order.assess),
+        batch_key=_batch_key(checkpoint.ref, support, way, assess=order.assess),
         name=order.name,
         metadata=order.metadata,
         ttl_seconds=order.ttl_seconds or backends.settings.default_ttl_seconds,
+        preprocessing=read.preprocessing,
+        warnings=read.warnings,
     )
 
 
@@ -162,60 +163,21 @@ def _check_amounts(settings: Settings, order: AdaptOrder, base: Adaptation | Non
         raise refusal("validation", "/steps", f"expected 0 to {settings.max_steps} steps, got more")
 
 
-def _step_size(order: AdaptOrder, about: Description) -> float | None:
-    if order.step_size is not None and not 0 < np.float32(order.step_size) < np.inf:
-        raise refusal("validation", "/step_size", "expected a positive number finite in float32")
-    if not about.inner_loop.learned:
-        return order.step_size or float(about.inner_loop.step_size)
-    if order.step_size is not None:
-        detail = "this checkpoint learned its step sizes; leave step_size out"
-        raise refusal("not-adjustable", "/step_size", detail)
-    return None
-
-
-def _check_work(
-    settings: Settings, examples: int, steps: int, weight: int, *, assess: bool
-) -> None:
-    work = example_steps(examples=examples, steps=steps, assess=assess) * weight
+def _check_work(settings: Settings, examples: int, way: Way, weight: int, *, assess: bool) -> None:
+    work = weight * example_steps(
+        examples=examples, adapts=way.adapts, steps=way.steps, assess=assess
+    )
     if work > settings.max_example_steps:
-        how = "examples × (steps + 1) × examples" if assess else "examples × (steps + 1)"
+        how = price_in_words(way.adapts, assess=assess)
         how += f" × {weight} for the size of an input" if weight > 1 else ""
         detail = f"expected {how} up to {settings.max_example_steps}, got {work}"
         raise refusal("budget-exceeded", "/steps", detail)
 
 
-def _support(
-    backends: Backends, order: AdaptOrder, about: Description, base: Adaptation | None
-) -> SupportSet:
-    kind = find_kind(about.task)
-    support = kind.read_support(order.support, about, image_limits(backends.settings))
-    if base is not None:
-        support = kind.join(_stored_support(backends, base), support)
-    check_classes(support.classes, kind.most_classes(about.max_way))
-    return support
-
-
-def _stored_support(backends: Backends, base: Adaptation) -> SupportSet:
-    try:
-        arrays = unpack_arrays(read_blob(backends, base.tenant_id, base.support_digest))
-    except (BlobMissing, BlobDamaged) as error:
-        raise ServiceError("damaged", "the support set to extend cannot be read") from error
-    return SupportSet(arrays=arrays, classes=base.classes, outputs=base.outputs)
-
-
-def _query(
-    backends: Backends, order: AdaptOrder, about: Description, support: SupportSet
-) -> Arrays | None:
-    if order.query is None:
-        return None
-    limits, kind = image_limits(backends.settings), find_kind(about.task)
-    return kind.read_query(order.query, about.input, support.classes, support.outputs, limits)
-
-
-def _batch_key(ref: CheckpointRef, support: SupportSet, steps: int, *, assess: bool) -> str:
+def _batch_key(ref: CheckpointRef, support: SupportSet, way: Way, *, assess: bool) -> str:
     """Equal for adaptations that can be stacked: step sizes may differ, the rest may not."""
     shapes = sorted((name, array.shape) for name, array in support.arrays.items())
-    parts = [ref.digest, shapes, support.outputs, steps, assess]
+    parts = [ref.digest, shapes, support.outputs, way.adapts, way.steps, assess]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -35,6 +35,12 @@ METRICS: Final[Example] = {
     "query_accuracy": 1.0,
     "query_accuracy_before": 0.5,
 }
+WARNING: Final[Example] = {
+    "code": "negative",
+    "pointer": "/support/inputs",
+    "detail": "the pictures are negatives of those that the checkpoint knows; support and queries "
+    "are inverted",
+}
 TIMING: Final[Example] = {
     "queued_ms": 1.8,
     "load_ms": 0.6,
@@ -49,11 +55,13 @@ ADAPTATION: Final[Example] = {
     "checkpoint": CHECKPOINT_REF,
     "task": "classification",
     "classes": ["alef", "bet"],
+    "adapts": "all",
     "steps": 3,
     "step_size": 0.4,
     "support_examples": 2,
     "metrics": METRICS,
     "predictions": [CLASS_PREDICTION],
+    "warnings": [],
     "error": None,
     "attempts": 1,
     "name": "my letters",

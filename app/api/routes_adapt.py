@@ -20,10 +20,11 @@ from app.api.multipart import parse_adapt_form
 from app.api.presenting import show_adaptation
 from app.api.queries import read_adaptation_id, read_query
 from app.api.schemas import Adaptation as Resource
-from app.api.schemas import AdaptRequest, QuerySet, SupportSet, validate
+from app.api.schemas import AdaptRequest, QuerySet, SupportSet
 from app.api.service import Here, Service
 from app.api.strict_json import parse_json
 from app.api.timing import tell_rows_timing, timing_of
+from app.api.validating import validate
 from app.api.waiting import join_wait, wait_for_end
 from app.inputs.images import UploadedPicture
 from app.inputs.support_sets import Given
@@ -132,6 +133,7 @@ def _order(content: Any, *, tenant: str, key: str | None) -> AdaptOrder:
         extends=None if asked.extends is None else read_adaptation_id(asked.extends),
         support=_given(asked.support, "/support"),
         query=None if asked.query is None else _given(asked.query, "/query"),
+        adapts=asked.adapts,
         steps=asked.steps,
         step_size=asked.step_size,
         assess=asked.assess,

@@ -11,10 +11,11 @@ from app.api.answers import plain_answer, problems
 from app.api.body import read_body, require_media_type
 from app.api.presenting import show_prediction
 from app.api.queries import read_adaptation_id, read_query
-from app.api.schemas import PredictRequest, PredictResponse, validate
+from app.api.schemas import PredictRequest, PredictResponse
 from app.api.service import service_of
 from app.api.strict_json import parse_json
 from app.api.timing import timing_of
+from app.api.validating import validate
 from app.errors import ServiceError, refusal
 from app.inputs.support_sets import Given
 from app.predictions.predicting import LIGHT_BYTES, LIGHT_INPUTS, PredictOrder, predict

@@ -1,51 +1,19 @@
 """What the REST surface takes and gives, field by field, each with an example that works.
 
-Only forms and fixed ranges are checked here; arrays are read in ``app/inputs``, and limits that are
+Only forms and fixed ranges are said here; arrays are read in ``app/inputs``, and limits that are
 settings are the routes'. Nothing behind the routes sees these classes.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.api import examples
-from app.api.complaints import errors_from_pydantic, field_pointer
 from app.api.fields import CheckpointText, Metadata, Name, Seconds, StepSize
-from app.errors import ServiceError, kind_of, refusal
 
-MAX_FIELDS: Final = 64  # more than any object has; pydantic would collect every unknown one
-
-Model = TypeVar("Model", bound=BaseModel)
 Item = TypeVar("Item", bound=BaseModel)
-
-
-def validate(model: type[Model], body: object) -> Model:
-    """The body as ``model``.
-
-    Raises ServiceError validation with a pointer to each wrong place, at most 20.
-    """
-    if not isinstance(body, dict):
-        raise refusal("validation", "", f"expected an object, got {kind_of(body)}")
-    _check_breadth(body)
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        errors = errors_from_pydantic(error.errors(include_url=False))
-        raise ServiceError("validation", "some fields are wrong", errors=errors) from None
-
-
-def _check_breadth(body: dict[str, Any]) -> None:
-    _refuse_breadth(body, "")
-    for name, value in body.items():
-        if isinstance(value, dict):
-            _refuse_breadth(value, field_pointer(name))
-
-
-def _refuse_breadth(fields: dict[str, Any], pointer: str) -> None:
-    if len(fields) > MAX_FIELDS:
-        raise refusal("validation", pointer, f"expected at most {MAX_FIELDS} fields, got more")
 
 
 def _exactly_one(**origins: str | None) -> None:
@@ -99,7 +67,10 @@ class AdaptRequest(Request):
     extends: str | None = Field(None, description="An adaptation to do again with more examples.")
     support: SupportSet
     query: QuerySet | None = None
-    steps: int | None = Field(None, ge=0, description="Inner steps; unset: the recipe's.")
+    adapts: Literal["head", "kernel", "bayesian", "all", "auto"] | None = Field(
+        None, description="What adapts, or in which closed form; unset: the recipe's."
+    )
+    steps: int | None = Field(None, ge=0, description="Inner steps; 0: none, as it starts.")
     step_size: StepSize | None = Field(None, description="For the mean loss; unset: the recipe's.")
     name: Name | None = None
     metadata: Metadata = Field(default_factory=dict, description="Up to 16 strings of your own.")
@@ -158,6 +129,11 @@ class ValuePrediction(BaseModel):
     model_config = _example(examples.VALUE_PREDICTION)
 
     value: list[Any]
+    standard_deviation: list[float] | None = Field(
+        None,
+        exclude_if=_is_none,
+        description="Of a value that is measured, its noise included; of a Bayesian head.",
+    )
 
 
 # A kind of task may have a form of its own (``app/kinds.py``).
@@ -182,8 +158,16 @@ class Metrics(BaseModel):
     query_mse_before: float | None = Field(None, exclude_if=_is_none)
     leave_one_out_accuracy: float | None = Field(None, exclude_if=_is_none)
     leave_one_out_mse: float | None = Field(None, exclude_if=_is_none)
-    nearest_prototype_accuracy: float | None = Field(None, exclude_if=_is_none)
-    nearest_neighbour_accuracy: float | None = Field(None, exclude_if=_is_none)
+    step_size_taken: float | None = Field(
+        None, exclude_if=_is_none, description="Of the last step, where it was kept short."
+    )
+    adapts: str | None = Field(
+        None, exclude_if=_is_none, description="What `auto` chose; `unadapted`: nothing was better."
+    )
+    assessed: dict[str, float | None] | None = Field(
+        None, exclude_if=_is_none, description="Leave-one-out scores, simpler methods among them."
+    )
+    best: str | None = Field(None, exclude_if=_is_none, description="The best of `assessed`.")
 
 
 class Timing(BaseModel):
@@ -207,6 +191,16 @@ class Failure(BaseModel):
     detail: str
 
 
+class Warning(BaseModel):
+    """Something that the caller should know: where it is, and what was done or is to be done."""
+
+    model_config = _example(examples.WARNING)
+
+    code: str
+    pointer: str
+    detail: str
+
+
 class Adaptation(BaseModel):
     """One support set's journey, as it stands."""
 
@@ -218,11 +212,13 @@ class Adaptation(BaseModel):
     checkpoint: CheckpointRef
     task: str
     classes: list[str] | None
+    adapts: str
     steps: int
     step_size: float | None
     support_examples: int
     metrics: Metrics | None
     predictions: list[Prediction] | None
+    warnings: list[Warning]
     error: Failure | None
     attempts: int
     name: str | None
@@ -279,7 +275,7 @@ class Limits(BaseModel):
     predict_inputs: int
     steps: int
     example_steps: int = Field(
-        description="Most support examples × (steps + 1); with assess × examples again."
+        description="Most examples × passes (of `all` steps + 1); with assess × examples again."
     )
     wait_seconds: float
     ttl_seconds: int

@@ -18,7 +18,14 @@ from app.values.checkpoint import CheckpointRef
 from app.values.lifecycle import Status, advance
 
 ACCEPTED: Final = tuple(f.name for f in fields(NewAdaptation) if f.name in t.c)
-SIZE: Final = (t.c.batch_key, t.c.support_examples, t.c.example_weight, t.c.steps, t.c.assess)
+SIZE: Final = (
+    t.c.batch_key,
+    t.c.support_examples,
+    t.c.example_weight,
+    t.c.adapts,
+    t.c.steps,
+    t.c.assess,
+)
 REF: Final = tuple(f.name for f in fields(CheckpointRef))
 
 # What every adaptation passes is built once: putting a statement together takes as long as SQLite
@@ -58,6 +65,7 @@ def insert_queued(connection: Connection, new: NewAdaptation) -> Adaptation:
     values |= {f"checkpoint_{name}": getattr(new.checkpoint, name) for name in REF}
     values["classes"] = list(new.classes) if new.classes is not None else None
     values["metadata"] = dict(new.metadata)
+    values["warnings"] = [dict(warning) for warning in new.warnings]
     row = connection.execute(INSERT, values).one()
     record(connection, new.id, Status.QUEUED)
     return adaptation_of(row)
@@ -215,4 +223,6 @@ def _tell_queued(
 def _work_of(row: Row[Any]) -> int:
     """What one row adds to the work of its batch."""
     weight: int = row.example_weight
-    return weight * example_steps(examples=row.support_examples, steps=row.steps, assess=row.assess)
+    return weight * example_steps(
+        examples=row.support_examples, adapts=row.adapts, steps=row.steps, assess=row.assess
+    )

@@ -82,6 +82,7 @@ def adaptation_of(row: Row[Any]) -> Adaptation:
     own = {name: values[name] for name in KNOWN}
     own["checkpoint"] = _reference(dict(values))
     own["status"] = Status(own["status"])
+    own["warnings"] = own["warnings"] or ()  # none in rows of before
     own["classes"] = tuple(own["classes"]) if own["classes"] is not None else None
     return Adaptation(**own)
 

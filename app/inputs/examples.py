@@ -6,13 +6,14 @@ No refusal shows the value that it refuses.
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from app.errors import refusal, refuse_places
+from app.errors import kind_of, refusal, refuse_places
 from app.inputs.class_names import read_names
 from app.inputs.images import (
     ImageLimits,
@@ -22,7 +23,7 @@ from app.inputs.images import (
     read_picture,
 )
 from app.inputs.numbers import read_numbers, shape_in_words
-from app.values.description import InputSpec
+from app.values.description import ANY_WIDTH, InputSpec
 
 PICTURES_NDIM: Final = 4  # (S, C, H, W)
 DEFLATED, INVERTED, SHAPE = ".deflated", ".inverted", ".shape"
@@ -46,8 +47,10 @@ def read_examples(
 ) -> NDArray[np.float32]:
     """(S, *shape) float32, C-contiguous, from number arrays, data URLs and uploaded pictures.
 
-    A leading axis of length 1 may be missing. Raises ServiceError at an example that does not fit.
+    A leading axis of length 1 may be missing; of any width, the first example decides. Raises
+    ServiceError at an example that does not fit.
     """
+    spec = _measured(spec, values, pointer)
     places = [f"{pointer}/{index}" for index in range(len(values))]
     found = [_without_url(v, spec, place) for v, place in zip(values, places, strict=True)]
     _check_area(found, limits, pointer)
@@ -178,6 +181,16 @@ def _read_example(
             data, media_type, spec=spec.preprocessing, pointer=pointer, limits=limits
         )
     return read_numbers(example, spec.shape, pointer)
+
+
+def _measured(spec: InputSpec, values: Sequence[Any], pointer: str) -> InputSpec:
+    """The spec with the width of the first example, where any is taken."""
+    if spec.shape != ANY_WIDTH or not values:
+        return spec
+    if not isinstance(values[0], list) or not values[0]:
+        detail = f"expected a list of numbers, got {kind_of(values[0])}"
+        raise refusal("shape-mismatch", f"{pointer}/0", detail)
+    return replace(spec, shape=(len(values[0]),))
 
 
 def _check_takes_pictures(spec: InputSpec, pointer: str) -> None:

@@ -7,6 +7,7 @@ from app.adaptations.finding import find_lasting_adaptation
 from app.adaptations.results import check_ended_well, damaged
 from app.backends import Backends, read_blob
 from app.checkpoints.registry import find_servable, parse_reference
+from app.checkpoints.theta import theta_of
 from app.errors import ServiceError
 from app.kinds import find_kind
 from app.messages.memory import Memory, Phi
@@ -17,6 +18,7 @@ from app.values.checkpoint import CheckpointRef, CheckpointRow
 from app.values.lasting import Lasting
 
 if TYPE_CHECKING:
+    from models.normalisation import Params
     from models.served import ServedModel
 
 
@@ -66,12 +68,23 @@ def adapted_model(backends: Backends, hot: HotModels, adaptation: Adaptation) ->
 
     check_ended_well(adaptation)
     tenant_id, digest = adaptation.tenant_id, str(adaptation.phi_digest)
+
+    def load() -> "ServedModel":
+        data = read_blob(backends, tenant_id, digest)
+        return load_served(data, lambda _: _theta(backends, adaptation.checkpoint))
+
     try:
-        return hot.get(
-            tenant_id, digest, lambda: load_served(read_blob(backends, tenant_id, digest))
-        )
+        return hot.get(tenant_id, digest, load)
     except (BlobMissing, BlobDamaged) as error:
         raise damaged(backends, adaptation) from error
+
+
+def _theta(backends: Backends, ref: CheckpointRef) -> "Params":
+    """The θ whose body an adaptation has. Raises ServiceError: nothing can derive that again."""
+    try:
+        return theta_of(backends, ref)
+    except (BlobMissing, BlobDamaged) as error:
+        raise ServiceError("damaged", "the stored checkpoint failed its check") from error
 
 
 def _by_checkpoint(backends: Backends, hot: HotModels, tenant_id: str, named: str) -> Found:

@@ -145,7 +145,9 @@ def answer(
     told: dict[str, Any] = (
         {"checkpoint": found.checkpoint} if found.checkpoint else {"adaptation": order.adaptation}
     )
-    told["predictions"] = kind.readable(outputs, found.model.classes, top_k=order.top_k)
+    told["predictions"] = kind.readable(
+        outputs, found.model.classes, values=found.model.about.outputs, top_k=order.top_k
+    )
     if TARGET in query:
         told["metrics"] = {f"query_{kind.measure}": kind.score(outputs, query[TARGET])}
     return told

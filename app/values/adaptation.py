@@ -8,19 +8,24 @@ import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from app.values.checkpoint import CheckpointRef
 from app.values.lifecycle import Status
+from app.values.ways import AUTO, passes
+
+OTHER_WAYS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewAdaptation:
     """What is known of an adaptation when it is accepted.
 
-    outputs: classes in use, or values per example; example_weight: of one input, as the function of
-    this name counts it; step_size None: learned ones; batch_key: equal for adaptations that fit one
-    stacked call; *_digest: blobs of named arrays.
+    outputs: classes in use, or values per example; adapts: ``app/values/ways.py``; step_size None:
+    learned ones, or none; example_weight: of one input, as the function of this name counts it;
+    batch_key: equal for adaptations that fit one stacked call; *_digest: blobs of named arrays;
+    preprocessing: of pictures, where it is not the checkpoint's; warnings: code, pointer and detail
+    of what the caller should know.
     """
 
     id: str
@@ -29,6 +34,7 @@ class NewAdaptation:
     checkpoint: CheckpointRef
     classes: tuple[str, ...] | None
     outputs: int
+    adapts: str
     steps: int
     step_size: float | None
     assess: bool
@@ -40,6 +46,8 @@ class NewAdaptation:
     name: str | None
     metadata: Mapping[str, str]
     ttl_seconds: int | None
+    preprocessing: Mapping[str, Any] | None = None
+    warnings: Sequence[Mapping[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +82,15 @@ class Outcome:
     timing: dict[str, Any]
 
 
-def example_steps(*, examples: int, steps: int, assess: bool) -> int:
-    """The work of an adaptation: every support example goes through steps + 1 forward passes."""
-    return examples * (steps + 1) * (examples if assess else 1)
+def example_steps(*, examples: int, adapts: str, steps: int, assess: bool) -> int:
+    """The work of an adaptation: examples times the passes through the network that each takes.
+
+    An assessment adapts without each example in turn, in every way that there is.
+    """
+    each = passes(adapts, steps, examples)
+    if not assess and adapts != AUTO:
+        return examples * each
+    return examples * examples * (max(each, steps + 1) + OTHER_WAYS)
 
 
 def example_weight(input_shape: Sequence[int]) -> int:

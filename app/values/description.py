@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+ANY_WIDTH: Final = (0,)  # vectors as long as the first of a support set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputSpec:
     """What a checkpoint takes for one example.
 
-    shape: (C, H, W) of a picture, or () or (1,) for one number; preprocessing: how a picture
-    becomes that input, None where the checkpoint takes no pictures.
+    shape: (C, H, W) of a picture, () or (1,) for one number, or ANY_WIDTH; preprocessing: how a
+    picture becomes that input, None where the checkpoint takes no pictures.
     """
 
     shape: tuple[int, ...]
@@ -41,6 +43,7 @@ class InnerLoopDescription:
     granularity: str = "layer"
     adapts: str = "all"
     prior_examples: float = 0.0
+    head_steps: int = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Activity = Literal["fetching", "reading", "training", "testing"]
+Activity = Literal["fetching", "reading", "training", "choosing", "testing"]
 
 STALLED_S = 120  # room for loading a checkpoint, a compilation, one long step
 

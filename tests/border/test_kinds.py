@@ -12,7 +12,7 @@ def test_the_nearest_other_example_tells_the_class_of_those_that_have_others() -
     told = KINDS["classification"].rivals(features, {"x": features, "y": y})
 
     # the fifth of the first five is nearest to the last, which stands alone in its class
-    assert told == {"nearest_neighbour_accuracy": 4 / 5}
+    assert told == {"nearest_neighbour": 4 / 5}
 
 
 def test_where_nothing_can_be_left_out_there_is_no_score() -> None:
@@ -20,5 +20,5 @@ def test_where_nothing_can_be_left_out_there_is_no_score() -> None:
 
     told = KINDS["classification"].rivals(features, {"x": features, "y": np.array([0, 1])})
 
-    assert told == {"nearest_neighbour_accuracy": None}
+    assert told == {"nearest_neighbour": None}
     assert KINDS["regression"].rivals(features, {"x": features, "y": features}) == {}

@@ -5,7 +5,8 @@ import pytest
 from pydantic import BaseModel
 
 from app.api import schemas
-from app.api.schemas import AdaptRequest, Metrics, PredictRequest, PredictResponse, validate
+from app.api.schemas import AdaptRequest, Metrics, PredictRequest, PredictResponse
+from app.api.validating import validate
 from app.errors import ServiceError
 from tests.border.refusals import refused
 

@@ -29,8 +29,8 @@ from app.values.tenants import DEFAULT
 from models.episodes import Examples, Supply
 from models.files.checkpoint import Checkpoint, dump_checkpoint
 from models.files.served_loop import ServedInnerLoop
-from models.heads import Head
-from models.inner_loop import Learner
+from models.heads.layer import Head
+from models.learner import Learner
 from models.networks import build_network
 from models.outer_loop import MetaParams
 from worker.batch import run_hint
@@ -76,7 +76,12 @@ class ServedCounts(app.kinds.Regression):
         return None, self.read_targets(given, None, about.head.outputs)
 
     def readable(
-        self, outputs: NDArray[Any], classes: tuple[str, ...] | None, *, top_k: int | None = None
+        self,
+        outputs: NDArray[Any],
+        classes: tuple[str, ...] | None,
+        *,
+        values: int,
+        top_k: int | None = None,
     ) -> list[dict[str, Any]]:
         return [{"expected_count": float(np.exp(row[0]))} for row in outputs]
 

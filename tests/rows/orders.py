@@ -26,6 +26,7 @@ def new_order(**changes: Any) -> NewAdaptation:
         "checkpoint": CheckpointRef(tenant_id="shared", name="c", version=1, digest="c" * 64),
         "classes": None,
         "outputs": 1,
+        "adapts": "all",
         "steps": 10,
         "step_size": 0.01,
         "assess": False,

@@ -50,17 +50,20 @@ def test_migrating_again_changes_nothing_and_keeps_the_rows(database_url: str) -
     engine.dispose()
 
 
-def test_a_row_of_before_examples_had_a_weight_weighs_one(database_url: str) -> None:
+def test_a_row_of_before_weighs_one_and_took_gradient_steps_on_all(database_url: str) -> None:
     migrate(database_url)
     engine = open_engine(database_url)
     run(engine, "INSERT INTO tenants VALUES ('default', 0), ('shared', 0)")
     [kept] = queue(engine, example_weight=27)
+    for name in ("adapts", "preprocessing", "warnings"):
+        run(engine, f"ALTER TABLE adaptations DROP COLUMN {name}")
     run(engine, "ALTER TABLE adaptations DROP COLUMN example_weight")
     run(engine, "UPDATE alembic_version SET version_num = '0001'")
 
     migrate(database_url)
 
     assert value(engine, "example_weight", kept) == 1
+    assert value(engine, "adapts", kept) == "all"
     engine.dispose()
 
 

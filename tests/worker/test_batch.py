@@ -388,5 +388,6 @@ def test_assessing_shows_where_the_nearest_example_knows_better(bench: Bench) ->
 
     assessed = look(bench, mine).metrics
     assert assessed is not None
-    assert assessed["nearest_neighbour_accuracy"] == 1.0
-    assert assessed["nearest_prototype_accuracy"] < 1.0
+    assert assessed["assessed"]["nearest_neighbour"] == 1.0
+    assert assessed["assessed"]["unadapted"] < 1.0
+    assert assessed["best"] in ("nearest_neighbour", "kernel")

@@ -15,7 +15,7 @@ import torch
 from app.kinds import softmax
 from models.files.adapted_file import dump_adapted
 from models.files.checkpoint import Checkpoint
-from models.inner_loop import Adapted
+from models.learner import Adapted
 from models.networks import NETWORKS
 from models.normalisation import forward
 from models.served import ServedModel, load_served, predict_stacked, serve_theta, stand_in

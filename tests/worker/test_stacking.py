@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 import worker.stacking
 from models.files.checkpoint import Checkpoint
-from models.inner_loop import Adapted
+from models.learner import Adapted
 from tests.worker.orders import drawings, sine_points
 from worker.stacking import Failure, Work, adapt_rows, query_outputs
 

@@ -1,0 +1,99 @@
+"""The support set and the queries of an order as arrays, as the checkpoint or an earlier adaptation
+takes them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.backends import Backends, read_blob
+from app.errors import ServiceError
+from app.inputs.examples import unpack_arrays
+from app.inputs.preparing import Warning, look_at
+from app.inputs.support_sets import Given, SupportSet, check_classes, image_limits
+from app.kinds import find_kind
+from app.store import BlobDamaged, BlobMissing
+from app.values.adaptation import Adaptation
+from app.values.arrays import INPUT, Arrays
+from app.values.description import Description
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """about: the checkpoint's description, its input as it was read; preprocessing: the
+    adaptation's own, None where the checkpoint's is right; warnings: what the caller is told.
+    """
+
+    support: SupportSet
+    about: Description
+    preprocessing: Mapping[str, Any] | None
+    warnings: tuple[Warning, ...]
+
+
+def read_support(
+    backends: Backends, given: Given, about: Description, base: Adaptation | None
+) -> Read:
+    """The support set that is given, behind that of the adaptation it extends.
+
+    Pictures that are not as the checkpoint knows them are read once more, set right. Raises
+    ServiceError with the place of what does not fit.
+    """
+    kind, limits = find_kind(about.task), image_limits(backends.settings)
+    if base is not None:
+        return _extended(backends, given, about, base)
+    support = kind.read_support(given, about, limits)
+    check_classes(support.classes, kind.most_classes(about.max_way))
+    found = look_at(support.arrays[INPUT], given.inputs, about.input.preprocessing, given.inputs_at)
+    if found.preprocessing is not None:
+        about = _prepared(about, found.preprocessing)
+        support = kind.read_support(given, about, limits)
+    return Read(
+        support=support,
+        about=_of_shape(about, support),
+        preprocessing=found.preprocessing,
+        warnings=found.warnings,
+    )
+
+
+def read_query(backends: Backends, given: Given, read: Read) -> Arrays:
+    """The queries, read as the support set was. Raises like ``read_support``."""
+    kind, limits, support = (
+        find_kind(read.about.task),
+        image_limits(backends.settings),
+        read.support,
+    )
+    return kind.read_query(given, read.about.input, support.classes, support.outputs, limits)
+
+
+def _extended(backends: Backends, given: Given, about: Description, base: Adaptation) -> Read:
+    kind = find_kind(about.task)
+    before = _stored_support(backends, base)
+    about = _of_shape(_prepared(about, base.preprocessing), before)
+    added = kind.read_support(given, about, image_limits(backends.settings))
+    support = kind.join(before, added)
+    check_classes(support.classes, kind.most_classes(about.max_way))
+    return Read(
+        support=support,
+        about=about,
+        preprocessing=base.preprocessing,
+        warnings=tuple(base.warnings),
+    )
+
+
+def _prepared(about: Description, preprocessing: Mapping[str, Any] | None) -> Description:
+    if preprocessing is None:
+        return about
+    return replace(about, input=replace(about.input, preprocessing=preprocessing))
+
+
+def _of_shape(about: Description, support: SupportSet) -> Description:
+    """The description with the shape of the support set's inputs, where it takes any."""
+    return replace(about, input=replace(about.input, shape=support.arrays[INPUT].shape[1:]))
+
+
+def _stored_support(backends: Backends, base: Adaptation) -> SupportSet:
+    try:
+        arrays = unpack_arrays(read_blob(backends, base.tenant_id, base.support_digest))
+    except (BlobMissing, BlobDamaged) as error:
+        raise ServiceError("damaged", "the support set to extend cannot be read") from error
+    return SupportSet(arrays=arrays, classes=base.classes, outputs=base.outputs)
