@@ -17,7 +17,8 @@ from app.cli.learning.bars import bars
 from app.trainings.data import checkpoint_file, open_data
 from models.episodes import Episodes, EpisodeShape, TaskDistribution, labelled
 from models.files.checkpoint import load_checkpoint
-from models.inner_loop import InnerLoop, Learner, adapt, predict
+from models.inner_loop import adapt
+from models.learner import InnerLoop, Learner, predict
 from models.measuring.baselines import tune_step_size
 from models.measuring.evaluation import Protocol, evaluate
 from models.outer_loop import MetaParams

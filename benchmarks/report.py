@@ -20,13 +20,14 @@ from benchmarks.timing import say
 
 DOCS = ROOT / "docs"
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
-CONTESTS = ("adapting", "outer_steps")
+ON_GPU = ("adapting", "outer_steps")
+CONTESTS = (*ON_GPU, "heads")
 SERVICE = tuple(
     f"service_{name}" for name in ("roundtrip", "cpu", "predict", "neighbours", "memory", "growth")
 )
 MODULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     *((name, ()) for name in CONTESTS),
-    *((name, ("--device", "cuda")) for name in CONTESTS),
+    *((name, ("--device", "cuda")) for name in ON_GPU),
     *((name, ()) for name in SERVICE),
 )
 

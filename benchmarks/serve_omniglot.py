@@ -117,7 +117,7 @@ def measure(url: str, folder: Path, count: int, seed: int) -> dict[str, object]:
         "episodes": count,
         "accuracy": round(statistics.fmean(scores), 5),
         "ci95": round(1.96 * statistics.pstdev(scores) / math.sqrt(count), 5),
-        "support_loss_falls": sum(o.support_loss[-1] < o.support_loss[0] for o in one_by_one),
+        "support_loss_rises": sum(o.support_loss[-1] > o.support_loss[0] for o in one_by_one),
         "posted_from_16_clients": len(half),
         "same_labels": sum(a.labels == b.labels for a, b in zip(one_by_one, at_once, strict=False)),
     }

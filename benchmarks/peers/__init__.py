@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from benchmarks.peers.network import PlainConv4
 from models.episodes import Episodes
 from models.normalisation import Params
 
@@ -27,11 +28,13 @@ class Peer:
     adapting: from a network, the number of steps and their size to a work from supports (E, S, …)
     and classes (E, S) to the φ of every episode. outer_step: from a network, its optimiser and the
     size of the one inner step to one second-order update of θ; the meta-gradient stays in ``grad``.
+    anil: as adapting, but the head alone moves, where the library shows how.
     """
 
     name: str
     adapting: Callable[[nn.Module, int, float], Adapting]
     outer_step: Callable[[nn.Module, Optimizer, float], OuterStep]
+    anil: Callable[[PlainConv4, int, float], Adapting] | None = None
 
 
 def installed_peers() -> list[Peer]:

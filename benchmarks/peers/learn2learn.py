@@ -1,4 +1,4 @@
-"""learn2learn 0.2.0's MAML, as its examples/vision/maml_omniglot.py uses it."""
+"""learn2learn 0.2.0's MAML, as its examples/vision/maml_omniglot.py and anil_fc100.py use it."""
 
 import torch
 from learn2learn.algorithms.maml import MAML
@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.peers import Adapting, OuterStep, Peer
+from benchmarks.peers.network import PlainConv4
 from models.episodes import Episodes
 from models.normalisation import Params
 
@@ -19,6 +20,24 @@ def adapting(network: nn.Module, steps: int, step_size: float) -> Adapting:
         for _ in range(steps):
             learner.adapt(F.cross_entropy(learner(x), y))
         return dict(learner.module.named_parameters())
+
+    return lambda x_ES, y_ES: [one(x, y) for x, y in zip(x_ES, y_ES, strict=True)]
+
+
+def anil(network: PlainConv4, steps: int, step_size: float) -> Adapting:
+    """MAML of the head, whose clone a task adapts on features that are computed once.
+
+    No graph leads into the body, which the example needs for its outer loop alone.
+    """
+    network.blocks.requires_grad_(False)
+    body = {n: p for n, p in network.named_parameters() if not n.startswith("head.")}
+    maml = MAML(network.head, lr=step_size, first_order=True)
+
+    def one(x: Tensor, y: Tensor) -> Params:
+        learner, features = maml.clone(), network.features(x)
+        for _ in range(steps):
+            learner.adapt(F.cross_entropy(learner(features), y))
+        return body | {f"head.{name}": p for name, p in learner.module.named_parameters()}
 
     return lambda x_ES, y_ES: [one(x, y) for x, y in zip(x_ES, y_ES, strict=True)]
 
@@ -42,4 +61,4 @@ def outer_step(network: nn.Module, optimiser: torch.optim.Optimizer, step_size: 
     return step
 
 
-PEERS = [Peer(name="learn2learn", adapting=adapting, outer_step=outer_step)]
+PEERS = [Peer(name="learn2learn", adapting=adapting, outer_step=outer_step, anil=anil)]

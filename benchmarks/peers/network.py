@@ -48,8 +48,13 @@ class PlainConv4(nn.Module):
         self.head = nn.Linear(filters, way)
 
     def forward(self, x: Tensor) -> Tensor:
-        scores: Tensor = self.head(self.blocks(x).mean(dim=(2, 3)))
+        scores: Tensor = self.head(self.features(x))
         return scores
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, filters)."""
+        mean: Tensor = self.blocks(x).mean(dim=(2, 3))
+        return mean
 
 
 def plain_network(theta: Params) -> PlainConv4:

@@ -21,7 +21,7 @@ from benchmarks.published.results import Record, keep_records, load_records, num
 
 if TYPE_CHECKING:
     from models.episodes import TaskDistribution
-    from models.inner_loop import InnerLoop, Learner
+    from models.learner import Adapts, InnerLoop, Learner
     from models.measuring.reproductions import Measure, Row
     from models.outer_loop import MetaParams
 
@@ -38,11 +38,17 @@ class Subject:
 
     learner: "Learner"
     meta: "MetaParams"
-    recipe: "InnerLoop"
+    loop: "Callable[[Adapts], InnerLoop]"
     task: str
     distribution: dict[str, Any]
     training: Record | None = None
     digest: str = ""
+    guarded: bool = True
+
+    def recipe_of(self, adapts: "Adapts") -> "InnerLoop":
+        """The inner loop that adapts so; the paper's takes every step, whatever comes of it."""
+        recipe = self.loop(adapts)
+        return replace(recipe, guarded=recipe.guarded and self.guarded)
 
 
 def reproduce(
@@ -113,7 +119,7 @@ def _say_how_long(records: list[Record], wall_s: int | None, docs: Path) -> None
 def _measure_all(row: "Row", file: Path | None, data: Path | None) -> list[Record]:
     subject = _of_file(file) if file is not None else _untrained(str(row.recipe))
     if row.group == "paper":  # which takes every step, whatever comes of it
-        subject = replace(subject, recipe=replace(subject.recipe, guarded=False))
+        subject = replace(subject, guarded=False)
     with bars() as shown:
         distribution = open_data(subject.distribution, data, shown.progress)
     records = []
@@ -144,7 +150,7 @@ def _of_file(file: Path) -> Subject:
     return Subject(
         learner=loaded.learner,
         meta=loaded.meta,
-        recipe=loaded.recipe,
+        loop=loaded.recipe_of,
         task=loaded.learner.task,
         distribution=made["recipe"]["distribution"],
         training={key: made[key] for key in keys if key in made},
@@ -162,7 +168,7 @@ def _untrained(name: str) -> Subject:
     return Subject(
         learner=learner,
         meta=start(recipe, learner).best,
-        recipe=served_loop(recipe),
+        loop=lambda adapts: replace(served_loop(recipe), guarded=False),
         task=recipe.task,
         distribution=recipe.distribution,
     )
@@ -187,7 +193,7 @@ def _measure(
     if row.classifier:
         chosen = CLASSIFIERS[row.classifier]
         return asdict(evaluate_classifier(chosen, distribution, **common))
-    recipe = replace(subject.recipe, steps=measure.steps)
+    recipe = replace(subject.recipe_of(measure.adapts), steps=measure.steps)
     if row.tuned:
         recipe = _tuned(measure, subject, distribution)
     result = evaluate(
@@ -199,7 +205,7 @@ def _measure(
         progress=progress,
         **common,
     )
-    about = {"digest": subject.digest}
+    about = {"digest": subject.digest, "adapts": measure.adapts}
     return asdict(result) | about | ({"step_size": recipe.step_size} if row.tuned else {})
 
 
@@ -209,7 +215,7 @@ def _tuned(measure: "Measure", subject: Subject, distribution: "TaskDistribution
     return tune_step_size(
         subject.learner,
         subject.meta,
-        replace(subject.recipe, steps=measure.steps),
+        replace(subject.recipe_of("all"), steps=measure.steps),
         distribution,
         candidates=STEP_SIZES,
         shape=measure.shape,
@@ -230,5 +236,5 @@ def _machine() -> str:
 
 def _in_words(record: Record) -> str:
     shape = f"{record['way']}-way {record['shot']}-shot, {record['query']} queries"
-    how = f"{shape}, {record['steps']} steps, {record['protocol']}"
+    how = f"{shape}, {record['adapts']} in {record['steps']} steps, {record['protocol']}"
     return f"{record['row']}: {number(record)} ({how})"

@@ -1,6 +1,7 @@
 """What the documents name is there: files, links, and names of the code."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,20 @@ def test_every_name_of_the_code_on_a_page_is_in_the_code(page: Path) -> None:
     unknown = {name for name in ours if not re.search(rf"\b{name}\b", CODE)}
 
     assert unknown == set()
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no checkout of git")
+def test_what_following_the_pages_writes_is_ignored_by_git() -> None:
+    written = [
+        "examples/plugin/build/lib/fewstep_gestures/network.py",
+        "examples/plugin/fewstep_example_plugin.egg-info/PKG-INFO",
+        "phi.safetensors",
+        "runs/examples/characters.png",
+        "runs/gestures/scalars.csv",
+    ]
+
+    ignored = subprocess.run(
+        ["git", "check-ignore", *written], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert ignored.stdout.split() == written

@@ -158,6 +158,14 @@ def test_the_plain_torch_network_adapts_to_the_same_phi() -> None:
     assert contest.difference(phi, ours, theta) < 1e-8  # float64, orders of summing differ
 
 
+def test_what_is_timed_against_the_loop_arrives_at_the_loops_phi() -> None:
+    checkpoint = contest.shared_checkpoint(torch.device("cpu"))
+    episodes = contest.draw_episodes(32, shot=1, query=1)
+    pair = check.adapting_pair(checkpoint, episodes)
+
+    check_phis(checkpoint.meta.theta, {name: work() for name, work in pair.items()})
+
+
 def test_a_contender_with_other_numbers_is_not_timed() -> None:
     checkpoint = contest.shared_checkpoint(torch.device("cpu"))
     episode = contest.draw_episodes(1, shot=1, query=1)
