@@ -44,10 +44,11 @@ def data_url(picture: Path) -> str:
 
 
 def adapt_to(supports: dict[str, Path], service: httpx.Client, checkpoint: str) -> Json:
-    """The adaptation to one picture per class."""
+    """The adaptation to one picture per class, by gradient steps, to show their losses."""
     inputs = [data_url(picture) for picture in supports.values()]
     support = {"inputs": inputs, "targets": list(supports)}
-    return adapt(service, {"checkpoint": checkpoint, "support": support, "name": "characters"})
+    asked = {"checkpoint": checkpoint, "support": support, "steps": 3, "name": "characters"}
+    return adapt(service, asked)
 
 
 def guess(picture: Path, service: httpx.Client, adaptation_id: str) -> Guess:
