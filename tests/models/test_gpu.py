@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.distributions import open_distribution
 from models.meta_training.recipes import read_recipe
 from models.meta_training.training import build_learner, start, train
 from models.meta_training.training_state import dump_state, load_state
+from models.tasks.opening import open_distribution
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU here")
 
