@@ -39,7 +39,7 @@ def steady_steps(
     centre, spread = _moments(features, counts)
     rows = torch.cat([(features - centre) / spread, torch.ones_like(features[..., :1])], dim=2)
     rows = rows * counts[..., None]
-    most = _longest(rows.detach(), counts, curvature)
+    most = _longest(rows, counts, curvature)
     size = most if sizes is None else torch.where(sizes > 0, torch.minimum(sizes, most), most)
     head = _scaled(start, centre, spread)
     kept: tuple[Tensor, Tensor, Tensor] | None = None

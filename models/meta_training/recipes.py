@@ -49,7 +49,8 @@ class Stage:
     every outer step, instead of the stage's own. head_scale: of a prototype head in this stage,
     where it differs from the served one. multi_step_loss: over how many outer steps the multi-step
     loss fades (0: none). clip: of the meta-gradient's elements. adapts: what the inner steps of
-    this stage move, where that is not what is served.
+    this stage move, where that is not what is served; guarded: they are taken back where they raise
+    the support loss, as in serving, and differentiated through as they were taken.
 
     Raises ValueError for a share, rate or number of kinds that cannot be, and where prototypical
     pretraining, which takes every example as its class's prototype, is asked for untidy episodes.
@@ -70,6 +71,7 @@ class Stage:
     multi_step_loss: int = 0
     clip: float | None = None
     adapts: Adapts | None = None
+    guarded: bool = False
     kinds: Bounds = 1
     unequal: bool = False
     label_noise: float = 0.0

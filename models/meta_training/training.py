@@ -155,13 +155,15 @@ def served_loop(recipe: Recipe) -> InnerLoop:
 
 
 def _trained_loop(recipe: Recipe, stage: Stage) -> InnerLoop:
-    """The inner loop that the outer one differentiates through: every step is taken."""
+    """The inner loop that the outer one differentiates through: unless the stage is guarded every
+    step is taken.
+    """
     return replace(
         served_loop(recipe),
         steps=stage.inner_steps,
         first_order=stage.first_order,
         adapts=stage.adapts or recipe.inner_loop.adapts,
-        guarded=False,
+        guarded=stage.guarded,
     )
 
 

@@ -7,12 +7,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.episodes import Examples, labelled
+from models.episodes import Episodes, Examples, labelled
 from models.files.checkpoint import Checkpoint, load_checkpoint
 from models.guard import SHORTER
 from models.heads.layer import Head
 from models.inner_loop import adapt, adapt_episodes
 from models.learner import CLOSED_FORMS, Adapts, InnerLoop, Learner, episode_of
+from models.networks import build_network
+from models.normalisation import Params
+from models.outer_loop import MetaParams, outer_loss
 
 SHIPPED = sorted((Path(__file__).parents[2] / "models" / "checkpoints").glob("*.safetensors"))
 
@@ -124,3 +127,37 @@ def test_classes_of_several_kinds_are_not_unlearned() -> None:
 
     start = accuracy(0, guarded=True)
     assert accuracy(10, guarded=True) >= start > accuracy(10, guarded=False)
+
+
+@pytest.mark.parametrize("adapts", ["all", "head", "kernel"])
+def test_the_outer_gradient_runs_through_the_steps_that_were_kept(adapts: Adapts) -> None:
+    """Of steps that are far too long, against central differences in float64."""
+    torch.manual_seed(0)
+    network = build_network("mlp", {"inputs": 3, "hidden": [5], "normalised": False}).double()
+    head = Head(kind="prototype", scale=0.3)
+    learner = Learner(network=network, head=head, task="classification")
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(1, 18, 3, generator=generator, dtype=torch.float64)
+    y = torch.arange(18)[None] % 2
+    episodes = Episodes(
+        support_x=x[:, :8], support_y=y[:, :8], query_x=x[:, 8:], query_y=y[:, 8:], outputs=2
+    )
+    recipe = InnerLoop(steps=3, step_size=50.0, adapts=adapts, guarded=True)
+    theta = {name: value.detach() for name, value in network.named_parameters()}
+
+    def loss(at: Params) -> Tensor:
+        return outer_loss(learner, MetaParams(theta=at), episodes, recipe)[0].sum()
+
+    leaves = {name: value.clone().requires_grad_() for name, value in theta.items()}
+    gradients = torch.autograd.grad(loss(leaves), list(leaves.values()))
+    direction = {n: g / 10 for n, g in zip(leaves, gradients, strict=True)}
+    slope = sum(float((g * direction[n]).sum()) for n, g in zip(leaves, gradients, strict=True))
+    small = 1e-5
+    ahead, behind = (
+        {name: theta[name] + sign * small * direction[name] for name in theta} for sign in (1, -1)
+    )
+    with torch.no_grad():
+        numeric = float(loss(ahead) - loss(behind)) / (2 * small)
+
+    assert slope > 0
+    assert numeric == pytest.approx(slope, rel=1e-3)

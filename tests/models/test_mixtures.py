@@ -18,6 +18,7 @@ from models.meta_training.training_state import dump_state, load_state
 from models.tasks.classes import LabelledExamples
 
 SHIPPED = sorted(FOLDER.rglob("*.toml"))
+TIDY = [file for file in SHIPPED if "mixture" not in file.read_text()]
 MIXTURE = """
 kinds = [1, 10]
 most_kinds = 20
@@ -49,7 +50,7 @@ def shapes(of: Stage, count: int) -> list[EpisodeShape]:
     return [of.shape(torch.Generator().manual_seed(seed)) for seed in range(count)]
 
 
-@pytest.mark.parametrize("file", SHIPPED, ids=[file.stem for file in SHIPPED])
+@pytest.mark.parametrize("file", TIDY, ids=[file.stem for file in TIDY])
 def test_a_stage_without_a_mixture_draws_what_it_drew(file: Path) -> None:
     for one in read_recipe(file).stages:
         now, before = (torch.Generator().manual_seed(3) for _ in range(2))
@@ -244,6 +245,7 @@ def test_a_state_of_tidy_episodes_says_nothing_of_untidy_ones() -> None:
         "learning_rate",
         "final_learning_rate",
         "adapts",
+        "guarded",
         "chunk",
     }
     assert set(said["validation"]) == {"every", "episodes", "way", "shot", "query"}
