@@ -120,16 +120,17 @@ class Kind(ABC):
         """Whether a mean over so few examples is better by more than chance may be."""
         return score < LESS * usual
 
-    def best_of(self, scores: Mapping[str, float | None], *, examples: int) -> str:
-        """The name of the best score; the first unless another is clearly better than that."""
-        usual, *others = scores
-        best, least = usual, scores[usual]
-        for name in others:
-            score = scores[name]
-            if least is None or score is None:
-                continue
-            if self.is_clearly_better(score, least, examples):
-                best, least = name, score
+    def best_of(self, scores: Mapping[str, float | None], *, examples: int) -> str | None:
+        """The name of the best score; the first unless another is clearly better than that. None
+        where there is no score.
+        """
+        known = [(name, score) for name, score in scores.items() if score is not None]
+        if not known:
+            return None
+        best, reached = known[0]
+        for name, score in known[1:]:
+            if self.is_clearly_better(score, reached, examples):
+                best, reached = name, score
         return best
 
 
@@ -154,6 +155,8 @@ class Classification(Kind):
         return [_class_prediction(row, classes or (), top_k) for row in softmax(outputs)]
 
     def score(self, outputs: Scores, targets: NDArray[Any]) -> float | None:
+        if not np.isfinite(outputs).all():
+            return None
         return float((outputs.argmax(axis=1) == targets).mean())
 
     def blank_targets(self, examples: int, outputs: int) -> NDArray[Any]:

@@ -38,7 +38,7 @@ _Losses = Callable[[Params], tuple[Tensor, Statistics]]
 def adapt(
     learner: Learner, theta: Params, support: Examples, recipe: InnerLoop, *, outputs: int
 ) -> Adapted:
-    """Move θ to φ by the recipe's gradient steps on one support set, whose arrays are (S, …)."""
+    """Move θ to φ by the recipe on one support set, whose arrays are (S, …)."""
     stacked = support.each(lambda array: array[None])
     return episode_of(adapt_episodes(learner, theta, stacked, recipe, outputs=outputs), 0)
 
@@ -59,12 +59,15 @@ def adapt_episodes(
     every step; what it raises ends the work there. Raises ValueError for a mask where the support
     set normalises: what does not count would still move its statistics.
     """
-    points = list(walk(learner, theta, support, recipe, outputs=outputs, progress=progress))
-    losses = torch.stack([point.losses for point in points], dim=1)
-    phi, size = points[-1].params, points[-2].size if len(points) > 1 else None
+    each, size, last = list[Tensor](), None, None
+    for point in walk(learner, theta, support, recipe, outputs=outputs, progress=progress):
+        each, size, last = [*each, point.losses], last and last.size, point
+    assert last is not None
+    phi = last.params
     if not recipe.on_features:  # there the body is θ's for all episodes
         phi = {name: value.contiguous() for name, value in phi.items()}
-    return Adapted(params=phi, statistics=points[-1].statistics, losses=losses, step_size=size)
+    losses = torch.stack(each, dim=1)
+    return Adapted(params=phi, statistics=last.statistics, losses=losses, step_size=size)
 
 
 def walk(
@@ -85,9 +88,8 @@ def walk(
     _check_mask(learner, support)
     support = support.cleared()
     if recipe.on_features:
-        yield from _walk_on_features(
-            learner, theta, support, recipe, outputs=outputs, meta=meta, progress=progress
-        )
+        asked = (learner, theta, support, recipe)
+        yield from _walk_on_features(*asked, outputs=outputs, meta=meta, progress=progress)
         return
     phi, guard = _start(learner, theta, support, outputs), Guard() if recipe.guarded else None
     moving = [name for name in phi if moves(learner.network, name, recipe.adapts)]
@@ -164,11 +166,9 @@ def _steady(
         if not meta:
             return kind.losses_back(scores, support)
         losses = kind.losses(scores, support)
-        graph = not recipe.first_order
-        (gradient,) = torch.autograd.grad(
-            losses.sum(), scores, create_graph=graph, retain_graph=True
-        )
-        return losses, gradient
+        graph, total = not recipe.first_order, losses.sum()
+        (back,) = torch.autograd.grad(total, scores, create_graph=graph, retain_graph=True)
+        return losses, back
 
     size = torch.as_tensor(recipe.step_size, device=features.device)
     return steady_steps(

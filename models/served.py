@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.engine.layers import forward_stacked, is_stackable
+from models.files.about import About, read_about
 from models.files.adapted_file import HEAD, STATISTICS, load_flat
 from models.files.checkpoint import Checkpoint
 from models.heads.applying import apply_head
@@ -38,25 +39,6 @@ STACKED_VALUES = 2**19
 OTHERS_FROM, OTHERS_PHI_VALUES = 4, 2**14
 
 Slots = list[tuple[dict[str, Any], str, str]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class About:
-    """What an adapted model's file says of the models that share its network, read once.
-
-    task: the kind's name; network: its name and configuration; preprocessing: how a picture becomes
-    an input, None for numbers; outputs: classes, or values of one input; body: the digest of the
-    checkpoint whose body it has, None for one of its own.
-    """
-
-    task: str
-    network: dict[str, Any]
-    head: str
-    normalisation: str
-    input_shape: tuple[int, ...]
-    preprocessing: dict[str, Any] | None
-    outputs: int
-    body: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +71,7 @@ class Architecture:
     lengths: list[int]
     statistics: dict[str, str]
     is_stackable: bool
-    body: Params
+    body: "Body"
     free: list[Modules] = field(default_factory=list)
 
     def named(self, flat: Tensor) -> Params:
@@ -136,7 +118,12 @@ class Architecture:
             self.free.append(modules.let_go())
 
 
+class Body(dict[str, Tensor]):
+    """A checkpoint's body, as all models that left it alone share it."""
+
+
 _known: WeakValueDictionary[str, Architecture] = WeakValueDictionary()
+_bodies: WeakValueDictionary[str, Body] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -151,6 +138,11 @@ class ServedModel:
     def about(self) -> About:
         """What the file says of itself, but for the classes."""
         return self.architecture.about
+
+    @property
+    def values(self) -> int:
+        """How many numbers a forward goes through, a shared body's among them."""
+        return self.flat.numel() + sum(value.numel() for value in self.architecture.body.values())
 
     @property
     def bytes(self) -> int:
@@ -187,7 +179,7 @@ def is_worth_stacking(models: Sequence[ServedModel], different: int) -> bool:
         return False
     if models[0].architecture.is_stackable:
         return different > 1
-    return different >= OTHERS_FROM and models[0].flat.numel() <= OTHERS_PHI_VALUES
+    return different >= OTHERS_FROM and models[0].values <= OTHERS_PHI_VALUES
 
 
 def load_served(data: bytes, theta_of: Callable[[str], Params] = lambda digest: {}) -> ServedModel:
@@ -199,20 +191,6 @@ def load_served(data: bytes, theta_of: Callable[[str], Params] = lambda digest: 
     file = load_flat(data)
     about = read_about(file.description)
     return _served(file.flat, file.shapes, about, file.description["classes"], theta_of)
-
-
-def read_about(description: dict[str, Any]) -> About:
-    """What the JSON of an adapted model's file says of its network."""
-    return About(
-        task=description["task"],
-        network=description["network"],
-        head=description["head"]["kind"],
-        normalisation=description["normalisation"],
-        input_shape=tuple(description["input"]["shape"]),
-        preprocessing=description["input"]["preprocessing"],
-        outputs=description["outputs"],
-        body=description.get("body"),
-    )
 
 
 def serve_theta(checkpoint: Checkpoint) -> ServedModel | None:
@@ -278,8 +256,7 @@ def _architecture(
     if found is None:
         statistics = {name for name in shapes if name.startswith(STATISTICS)}
         modules = _modules(about.network)
-        theta = {} if about.body is None else theta_of(about.body)
-        body = {name: theta[name] for _, _, name in modules.slots if name in theta}
+        body = _body(about.body, modules, theta_of)
         _check_names(modules, shapes.keys() - statistics, body.keys())
         found = _known[key] = Architecture(
             about=about,
@@ -290,6 +267,18 @@ def _architecture(
             body=body,
             free=[modules],
         )
+    return found
+
+
+def _body(digest: str | None, modules: Modules, theta_of: Callable[[str], Params]) -> Body:
+    """The body in the checkpoint of this digest, loaded once; empty where there is none."""
+    if digest is None:
+        return Body()
+    found = _bodies.get(digest)
+    if found is None:
+        theta = theta_of(digest)
+        found = Body({name: theta[name] for _, _, name in modules.slots if name in theta})
+        _bodies[digest] = found
     return found
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.kinds import find_kind
 from app.values.arrays import INPUT, TARGET, without
-from app.values.ways import ALL, UNADAPTED, WEIGHTS
+from app.values.ways import ALL, CLOSED_FORMS, HEAD, UNADAPTED, WEIGHTS
 from models.files.checkpoint import Checkpoint
 from models.learner import Adapted, features_of
 from worker.stacking import Failure, Work, adapt_rows, query_outputs
@@ -36,12 +36,14 @@ def ways_of(checkpoint: Checkpoint) -> dict[str, Way]:
     """
     learner, own = checkpoint.learner, checkpoint.inner_loop.adapts
     loop = checkpoint.inner_loop
-    left = {WEIGHTS} if loop.learned or loop.step_size else {WEIGHTS, ALL}
+    stepped = own != WEIGHTS and (loop.learned or loop.step_size)  # whose name is "all", too
+    left = {WEIGHTS} if stepped else {WEIGHTS, ALL}
     possible = [name for name in learner.kind.ways(learner.head) if name not in left]
     ways = {}
     for name in (own, *(name for name in possible if name != own)):
         recipe = checkpoint.recipe_of(name)  # type: ignore[arg-type]
-        size = recipe.step_size if isinstance(recipe.step_size, float) else None
+        learned = loop.learned and name not in (HEAD, *CLOSED_FORMS)
+        size = None if learned else float(recipe.step_size) or None
         ways[ALL if name == WEIGHTS else name] = Way(
             adapts=name, steps=recipe.steps, step_size=size
         )
@@ -74,7 +76,8 @@ def best_way(checkpoint: Checkpoint, work: Work, scores: Scores) -> Way:
     """The way whose score is the best, the recipe's own unless another is clearly better."""
     kind, ways = find_kind(checkpoint.learner.task), ways_of(checkpoint)
     possible = {name: score for name, score in scores.items() if name in ways}
-    return ways[kind.best_of(possible, examples=len(kind.left_out(work.support)))]
+    best = kind.best_of(possible, examples=len(kind.left_out(work.support)))
+    return ways[best or next(iter(ways))]
 
 
 def leave_one_out(

@@ -13,7 +13,7 @@ from app.kinds import find_kind
 from app.store import BlobDamaged, BlobMissing, StoreFull
 from app.values.adaptation import Adaptation, Outcome
 from app.values.arrays import INPUT, TARGET, Arrays
-from app.values.ways import ALL, AUTO, CLOSED_FORMS, UNADAPTED, WEIGHTS
+from app.values.ways import ALL, AUTO, CLOSED_FORMS, RECIPE, WEIGHTS
 from models.files.adapted_file import dump_adapted
 from models.files.checkpoint import Checkpoint
 from models.learner import Adapted
@@ -39,12 +39,14 @@ def order_of(
     progress: Callable[[], None] = lambda: None,
 ) -> Order:
     """What the row says, or where that is ``auto`` what leaving examples out says."""
-    if adaptation.adapts != AUTO:
-        return Order(
-            way=Way(
-                adapts=adaptation.adapts, steps=adaptation.steps, step_size=adaptation.step_size
-            )
-        )
+    adapts = adaptation.adapts
+    if adapts != AUTO:
+        adapts = checkpoint.inner_loop.adapts if adapts == RECIPE else adapts
+        way = Way(adapts=adapts, steps=adaptation.steps, step_size=adaptation.step_size)
+        return Order(way=way)
+    chosen = (adaptation.metrics or {}).get("adapts")
+    if chosen in ways_of(checkpoint):  # by whoever adapted first
+        return Order(way=ways_of(checkpoint)[chosen])
     scores = compare(checkpoint, work, outputs=adaptation.outputs, progress=progress)
     return Order(way=best_way(checkpoint, work, scores), scores=scores)
 
@@ -140,7 +142,8 @@ def _assessed(
     metrics["assessed"] = scores
     metrics["best"] = kind.best_of(scores, examples=examples)
     if adaptation.adapts == AUTO:
-        metrics["adapts"] = own.adapts if own.steps else UNADAPTED
+        names = {way: name for name, way in default.items()}
+        metrics["adapts"] = names[own]
     return metrics
 
 

@@ -38,6 +38,13 @@ class Failure:
     detail: str
 
 
+LINALG_ERROR: type[RuntimeError] = vars(torch.linalg)["LinAlgError"]  # exported to no checker
+NO_MEMORY = Failure(code="out-of-memory", detail="the support set needs more memory")
+NOT_FINITE = Failure(
+    code="diverged", detail="the features of the support set are not finite; send smaller numbers"
+)
+
+
 def adapt_rows(
     checkpoint: Checkpoint,
     rows: Sequence[Work],
@@ -69,13 +76,12 @@ def adapt_rows(
                 )
             )
         except RuntimeError as error:
-            if not is_out_of_memory(error):
+            singular = isinstance(error, LINALG_ERROR)  # numbers that are none
+            if not singular and not is_out_of_memory(error):
                 raise
             torch.cuda.empty_cache()
             if len(part) == 1:
-                done.append(
-                    Failure(code="out-of-memory", detail="the support set needs more memory")
-                )
+                done.append(NOT_FINITE if singular else NO_MEMORY)
             size = max(1, len(part) // 2)
         progress()
     return done

@@ -105,7 +105,14 @@ def _prepare(backends: Backends, order: AdaptOrder, adaptation_id: str) -> NewAd
     about, support = read.about, read.support
     query = None if order.query is None else read_query(backends, order.query, read)
     weight = example_weight(about.input.shape)
-    _check_work(backends.settings, len(support), way, weight, assess=order.assess)
+    work = weight * example_steps(
+        examples=len(support),
+        adapts=way.adapts,
+        steps=way.steps,
+        assess=order.assess,
+        recipe_steps=about.inner_loop.steps,
+    )
+    _check_work(backends.settings, work, way, weight, assess=order.assess)
     return NewAdaptation(
         id=adaptation_id,
         tenant_id=order.tenant_id,
@@ -163,10 +170,7 @@ def _check_amounts(settings: Settings, order: AdaptOrder, base: Adaptation | Non
         raise refusal("validation", "/steps", f"expected 0 to {settings.max_steps} steps, got more")
 
 
-def _check_work(settings: Settings, examples: int, way: Way, weight: int, *, assess: bool) -> None:
-    work = weight * example_steps(
-        examples=examples, adapts=way.adapts, steps=way.steps, assess=assess
-    )
+def _check_work(settings: Settings, work: int, way: Way, weight: int, *, assess: bool) -> None:
     if work > settings.max_example_steps:
         how = price_in_words(way.adapts, assess=assess)
         how += f" × {weight} for the size of an input" if weight > 1 else ""

@@ -66,17 +66,20 @@ def read_query(backends: Backends, given: Given, read: Read) -> Arrays:
 
 
 def _extended(backends: Backends, given: Given, about: Description, base: Adaptation) -> Read:
-    kind = find_kind(about.task)
+    kind, limits = find_kind(about.task), image_limits(backends.settings)
     before = _stored_support(backends, base)
     about = _of_shape(_prepared(about, base.preprocessing), before)
-    added = kind.read_support(given, about, image_limits(backends.settings))
+    added = kind.read_support(given, about, limits)
+    found = look_at(added.arrays[INPUT], given.inputs, about.input.preprocessing, given.inputs_at)
+    if found.preprocessing is not None:  # of these alone; queries go the way of the first
+        added = kind.read_support(given, _prepared(about, found.preprocessing), limits)
     support = kind.join(before, added)
     check_classes(support.classes, kind.most_classes(about.max_way))
     return Read(
         support=support,
         about=about,
         preprocessing=base.preprocessing,
-        warnings=tuple(base.warnings),
+        warnings=(*base.warnings, *found.warnings),
     )
 
 

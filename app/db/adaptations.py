@@ -16,6 +16,7 @@ from app.db.tables import adaptations as t
 from app.values.adaptation import Adaptation, NewAdaptation, Outcome, example_steps
 from app.values.checkpoint import CheckpointRef
 from app.values.lifecycle import Status, advance
+from app.values.ways import AUTO, RECIPE
 
 ACCEPTED: Final = tuple(f.name for f in fields(NewAdaptation) if f.name in t.c)
 SIZE: Final = (
@@ -94,7 +95,7 @@ def claim(
         first,
         t.c.batch_key == first.batch_key,
         worker=worker,
-        limit=max(1, min(limit, most_example_steps // max(1, _work_of(first)))),
+        limit=_at_once(first, limit, most_example_steps),
         lease_s=lease_s,
     )
     told = [(row.id, {"worker": worker, "epoch": row.epoch}) for row in rows]
@@ -220,9 +221,19 @@ def _tell_queued(
     record_all(connection, Status.QUEUED, told)
 
 
+def _at_once(first: Row[Any], limit: int, most_example_steps: int) -> int:
+    """How many rows like this one a batch takes; one that is compared goes by itself."""
+    if first.assess or first.adapts == AUTO:
+        return 1
+    return max(1, min(limit, most_example_steps // max(1, _work_of(first))))
+
+
 def _work_of(row: Row[Any]) -> int:
     """What one row adds to the work of its batch."""
     weight: int = row.example_weight
     return weight * example_steps(
-        examples=row.support_examples, adapts=row.adapts, steps=row.steps, assess=row.assess
+        examples=row.support_examples,
+        adapts=row.adapts or RECIPE,
+        steps=row.steps,
+        assess=row.assess,
     )

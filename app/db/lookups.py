@@ -13,6 +13,7 @@ from app.values.adaptation import Adaptation
 from app.values.checkpoint import CheckpointRef
 from app.values.lasting import Lasting
 from app.values.lifecycle import Status, advance
+from app.values.ways import RECIPE
 
 KNOWN: Final = tuple(f.name for f in fields(Adaptation) if f.name in t.c)
 FIND: Final = select(t, (t.c.expires_at - now_s()).label("left_s")).where(
@@ -82,7 +83,8 @@ def adaptation_of(row: Row[Any]) -> Adaptation:
     own = {name: values[name] for name in KNOWN}
     own["checkpoint"] = _reference(dict(values))
     own["status"] = Status(own["status"])
-    own["warnings"] = own["warnings"] or ()  # none in rows of before
+    own["warnings"] = own["warnings"] or ()  # rows of before there were any
+    own["adapts"] = own["adapts"] or RECIPE
     own["classes"] = tuple(own["classes"]) if own["classes"] is not None else None
     return Adaptation(**own)
 

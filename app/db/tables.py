@@ -92,7 +92,7 @@ adaptations = Table(
     Column("checkpoint_digest", String(64), nullable=False),
     Column("classes", JSON),
     Column("outputs", Integer, nullable=False),
-    Column("adapts", String(16), nullable=False, server_default="all"),
+    Column("adapts", String(16)),
     Column("steps", Integer, nullable=False),
     Column("step_size", Double),
     Column("assess", Boolean, nullable=False),

@@ -190,7 +190,11 @@ def _measured(spec: InputSpec, values: Sequence[Any], pointer: str) -> InputSpec
     if not isinstance(values[0], list) or not values[0]:
         detail = f"expected a list of numbers, got {kind_of(values[0])}"
         raise refusal("shape-mismatch", f"{pointer}/0", detail)
-    return replace(spec, shape=(len(values[0]),))
+    spec = replace(spec, shape=(len(values[0]),))
+    for index, value in enumerate(values):  # before there is room for all of them
+        if not isinstance(value, list) or len(value) != len(values[0]):
+            read_numbers(value, spec.shape, f"{pointer}/{index}")
+    return spec
 
 
 def _check_takes_pictures(spec: InputSpec, pointer: str) -> None:

@@ -52,7 +52,7 @@ class Job:
     @property
     def is_light(self) -> bool:
         """Whether the event loop may do it by itself."""
-        return self.x.size <= LIGHT_VALUES and self.model.flat.numel() <= LIGHT_PHI_VALUES
+        return self.x.size <= LIGHT_VALUES and self.model.values <= LIGHT_PHI_VALUES
 
 
 class Batcher:

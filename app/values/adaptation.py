@@ -82,15 +82,18 @@ class Outcome:
     timing: dict[str, Any]
 
 
-def example_steps(*, examples: int, adapts: str, steps: int, assess: bool) -> int:
+def example_steps(
+    *, examples: int, adapts: str, steps: int, assess: bool, recipe_steps: int = 0
+) -> int:
     """The work of an adaptation: examples times the passes through the network that each takes.
 
-    An assessment adapts without each example in turn, in every way that there is.
+    An assessment adapts without each example in turn, in every way that there is, the recipe's
+    gradient steps among them.
     """
     each = passes(adapts, steps, examples)
     if not assess and adapts != AUTO:
         return examples * each
-    return examples * examples * (max(each, steps + 1) + OTHER_WAYS)
+    return examples * examples * (max(each, recipe_steps + 1) + OTHER_WAYS)
 
 
 def example_weight(input_shape: Sequence[int]) -> int:

@@ -13,6 +13,7 @@ KERNEL: Final = "kernel"
 BAYESIAN: Final = "bayesian"
 AUTO: Final = "auto"
 UNADAPTED: Final = "unadapted"
+RECIPE: Final = "recipe"  # of rows that say nothing: as their checkpoint's recipe has it
 
 CLOSED_FORMS: Final = (KERNEL, BAYESIAN)
 

@@ -1,5 +1,5 @@
-"""How an adaptation adapts, and how its pictures were set right. Rows of before took gradient
-steps on everything, and pictures as they were.
+"""How an adaptation adapts, and how its pictures were set right. Rows of before say nothing
+of it: they adapted as their checkpoint's recipe has it, and took pictures as they were.
 
 Revision: 0003, after: 0002.
 """
@@ -15,7 +15,7 @@ depends_on = None
 
 def upgrade() -> None:
     for column in (
-        sa.Column("adapts", sa.String(16), nullable=False, server_default="all"),
+        sa.Column("adapts", sa.String(16)),
         sa.Column("preprocessing", sa.JSON()),
         sa.Column("warnings", sa.JSON()),
     ):

@@ -50,7 +50,7 @@ def test_migrating_again_changes_nothing_and_keeps_the_rows(database_url: str) -
     engine.dispose()
 
 
-def test_a_row_of_before_weighs_one_and_took_gradient_steps_on_all(database_url: str) -> None:
+def test_a_row_of_before_weighs_one_and_adapted_as_its_recipe_has_it(database_url: str) -> None:
     migrate(database_url)
     engine = open_engine(database_url)
     run(engine, "INSERT INTO tenants VALUES ('default', 0), ('shared', 0)")
@@ -63,7 +63,7 @@ def test_a_row_of_before_weighs_one_and_took_gradient_steps_on_all(database_url:
     migrate(database_url)
 
     assert value(engine, "example_weight", kept) == 1
-    assert value(engine, "adapts", kept) == "all"
+    assert value(engine, "adapts", kept) is None
     engine.dispose()
 
 

@@ -185,3 +185,21 @@ def test_a_row_that_fits_no_memory_fails_alone_and_ends(
     batch = adapted(sinusoid, sines(3))
 
     assert [one.code for one in batch if isinstance(one, Failure)] == ["out-of-memory"] * 3
+
+
+@pytest.mark.parametrize("adapts", ["kernel", "head"])
+def test_numbers_beyond_float32_fail_alone_and_by_name(omniglot: Checkpoint, adapts: str) -> None:
+    """What overflows in the network is no number, and no matrix can be solved with it."""
+    x = np.concatenate([drawings(1), drawings(2)])
+    y = np.tile(np.arange(5), 2)
+    good = Work(support={"x": x, "y": y}, step_size=None)
+    bad = Work(support={"x": x * np.float32(3e38), "y": y}, step_size=None)
+
+    fine, failed, too = adapt_rows(
+        omniglot, [good, bad, good], outputs=5, steps=1, adapts=adapts, device=CPU
+    )
+
+    assert isinstance(fine, Adapted)
+    assert isinstance(too, Adapted)
+    assert isinstance(failed, Failure)
+    assert failed.code == "diverged"
