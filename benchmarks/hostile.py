@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from app.values.arrays import INPUT, TARGET, Arrays
+from app.values.ways import Way
 from models.files.checkpoint import Checkpoint, load_checkpoint
-from worker.assessing import Way, ways_of
+from worker.assessing import ways_of
 from worker.stacking import Failure, Work, adapt_rows
 
 SHIPPED = Path(__file__).parents[1] / "models" / "checkpoints"

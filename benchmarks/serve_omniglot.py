@@ -19,7 +19,7 @@ import statistics
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ WAY, QUERIES, DRAWINGS = 5, 15, 20
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """Five characters: one support drawing of each, and query drawings, with their names."""
+    """Pictures as data URLs, with the names of their classes."""
 
     support: list[tuple[str, str]]
     query: list[tuple[str, str]]
@@ -98,11 +98,16 @@ def accuracy(episode: Episode, outcome: Outcome) -> float:
     return sum(character == label for (character, _), label in pairs) / len(episode.query)
 
 
-def measure(url: str, folder: Path, count: int, seed: int) -> dict[str, object]:
-    """The report of ``count`` episodes drawn with ``seed``."""
+def client_of(url: str) -> httpx.Client:
+    """A client of the service there, with the key of the environment where there is one."""
     key = os.environ.get("FEWSTEP_API_KEY")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    with httpx.Client(base_url=url, headers=headers, timeout=120) as client:
+    return httpx.Client(base_url=url, headers=headers, timeout=120)
+
+
+def measure(url: str, folder: Path, count: int, seed: int) -> dict[str, object]:
+    """The report of ``count`` episodes drawn with ``seed``."""
+    with client_of(url) as client:
         about = client.get(f"/checkpoints/{CHECKPOINT}").raise_for_status().json()
         drawings = read_drawings(folder, set(about["provenance"]["data"]["test_classes"]))
         randomness = random.Random(seed)
@@ -130,11 +135,14 @@ def own_service() -> Iterator[str]:
         yield service.base_url
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def report_of(
+    measure: Callable[[str, Path, int, int], dict[str, object]], about: str, episodes: int
+) -> int:
+    """Runs a measurement of (address, Omniglot's folder, episodes, seed) as a command."""
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--omniglot", type=Path, default=os.environ.get("FEWSTEP_OMNIGLOT"))
     parser.add_argument("--url", help="A running service; without it one is started.")
-    parser.add_argument("--episodes", type=int, default=200)
+    parser.add_argument("--episodes", type=int, default=episodes)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
     chosen = parser.parse_args()
     if chosen.omniglot is None:
@@ -143,9 +151,9 @@ def main() -> int:
     with ExitStack() as stack:
         url = chosen.url or stack.enter_context(own_service())
         report = measure(url, Path(chosen.omniglot), chosen.episodes, chosen.seed)
-    sys.stdout.write(json.dumps(report, indent=2) + "\n")
+    sys.stdout.write(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(report_of(measure, __doc__.splitlines()[0], 200))

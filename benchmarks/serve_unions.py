@@ -10,18 +10,12 @@ PNG files, 10 classes, rivals fitted to the same supports; they are left out whe
 is not installed. Differences are paired: the same episodes.
 """
 
-import argparse
 import base64
 import io
-import json
 import math
-import os
 import random
 import statistics
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track
 
-from benchmarks.serve_omniglot import own_service, read_drawings
+from benchmarks.serve_omniglot import Episode, client_of, read_drawings, report_of
 
 CHECKPOINT = "omniglot-anyway"
 SHAPES = ((5, 1, 5), (20, 1, 1), (5, 3, 2), (5, 3, 5), (2, 10, 2))  # classes, characters, drawings
@@ -40,14 +34,6 @@ QUERIES = 2
 ASKED = 20  # digits of each class
 
 Pixels = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Episode:
-    """Pictures as data URLs, with the names of their classes."""
-
-    support: list[tuple[str, str]]
-    query: list[tuple[str, str]]
 
 
 def draw(
@@ -177,9 +163,7 @@ def data_url(digit: Pixels) -> str:
 
 def measure(url: str, folder: Path, count: int, seed: int) -> dict[str, object]:
     """The report of ``count`` episodes of each shape."""
-    key = os.environ.get("FEWSTEP_API_KEY")
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    with httpx.Client(base_url=url, headers=headers, timeout=120) as client:
+    with client_of(url) as client:
         about = client.get(f"/checkpoints/{CHECKPOINT}").raise_for_status().json()
         drawings = read_drawings(folder, set(about["provenance"]["data"]["test_classes"]))
         report: dict[str, object] = {"seed": seed, "episodes": count}
@@ -191,22 +175,5 @@ def measure(url: str, folder: Path, count: int, seed: int) -> dict[str, object]:
     return report
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--omniglot", type=Path, default=os.environ.get("FEWSTEP_OMNIGLOT"))
-    parser.add_argument("--url", help="A running service; without it one is started.")
-    parser.add_argument("--episodes", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
-    chosen = parser.parse_args()
-    if chosen.omniglot is None:
-        sys.stdout.write("not measured: neither --omniglot nor FEWSTEP_OMNIGLOT names a folder\n")
-        return 0
-    with ExitStack() as stack:
-        url = chosen.url or stack.enter_context(own_service())
-        report = measure(url, Path(chosen.omniglot), chosen.episodes, chosen.seed)
-    sys.stdout.write(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(report_of(measure, __doc__.splitlines()[0], 40))

@@ -3,7 +3,7 @@ and predicted by the rest, in every way that the checkpoint can be adapted, and 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,23 +11,12 @@ from numpy.typing import NDArray
 
 from app.kinds import find_kind
 from app.values.arrays import INPUT, TARGET, without
-from app.values.ways import ALL, CLOSED_FORMS, HEAD, UNADAPTED, WEIGHTS
+from app.values.ways import ALL, CLOSED_FORMS, HEAD, UNADAPTED, WEIGHTS, Way
 from models.files.checkpoint import Checkpoint
 from models.learner import Adapted, features_of
 from worker.stacking import Failure, Work, adapt_rows, query_outputs
 
 Scores = dict[str, float | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """How a support set is adapted to: by which kind of adaptation, in how many steps, of what
-    size.
-    """
-
-    adapts: str
-    steps: int
-    step_size: float | None
 
 
 def ways_of(checkpoint: Checkpoint) -> dict[str, Way]:

@@ -13,11 +13,11 @@ from app.kinds import find_kind
 from app.store import BlobDamaged, BlobMissing, StoreFull
 from app.values.adaptation import Adaptation, Outcome
 from app.values.arrays import INPUT, TARGET, Arrays
-from app.values.ways import ALL, AUTO, CLOSED_FORMS, RECIPE, WEIGHTS
+from app.values.ways import ALL, AUTO, CLOSED_FORMS, RECIPE, WEIGHTS, Way
 from models.files.adapted_file import dump_adapted
 from models.files.checkpoint import Checkpoint
 from models.learner import Adapted
-from worker.assessing import Scores, Way, best_way, compare, leave_one_out, ways_of
+from worker.assessing import Scores, best_way, compare, leave_one_out, ways_of
 from worker.bench import Bench
 from worker.stacking import Failure, Work, before_adaptation, query_outputs
 

@@ -2,25 +2,12 @@
 where it says nothing.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from app.errors import refusal
 from app.kinds import find_kind
 from app.values.description import Description
-from app.values.ways import ALL, AUTO, CLOSED_FORMS, HEAD
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
-    """adapts: ``app/values/ways.py``; step_size None: learned ones, the longest safe one of the
-    head, or none at all.
-    """
-
-    adapts: str
-    steps: int
-    step_size: float | None
+from app.values.ways import ALL, AUTO, CLOSED_FORMS, HEAD, Way
 
 
 def choose_way(

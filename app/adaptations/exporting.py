@@ -3,7 +3,7 @@
 from app.adaptations.results import check_ended_well, damaged
 from app.backends import Backends, read_blob
 from app.checkpoints.theta import theta_of
-from app.errors import ServiceError, refusal
+from app.errors import refusal
 from app.store import BlobDamaged, BlobMissing
 from app.values.adaptation import Adaptation
 
@@ -31,7 +31,4 @@ def adapted_file(backends: Backends, adaptation: Adaptation) -> bytes:
         raise damaged(backends, adaptation) from error
     if body_of(data) is None:
         return data
-    try:
-        return with_body(data, theta_of(backends, adaptation.checkpoint))
-    except (BlobMissing, BlobDamaged) as error:
-        raise ServiceError("damaged", "the stored checkpoint failed its check") from error
+    return with_body(data, theta_of(backends, adaptation.checkpoint))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.exc import IntegrityError
 
-from app.adaptations.choosing import Way, choose_way, price_in_words
+from app.adaptations.choosing import choose_way, price_in_words
 from app.adaptations.finding import find_adaptation
 from app.adaptations.reading import read_query, read_support
 from app.backends import Backends
@@ -32,6 +32,7 @@ from app.values.adaptation import Adaptation, NewAdaptation, example_steps, exam
 from app.values.arrays import Arrays
 from app.values.checkpoint import CheckpointRef, CheckpointRow
 from app.values.lifecycle import Status
+from app.values.ways import Way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

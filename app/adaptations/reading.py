@@ -57,11 +57,8 @@ def read_support(
 
 def read_query(backends: Backends, given: Given, read: Read) -> Arrays:
     """The queries, read as the support set was. Raises like ``read_support``."""
-    kind, limits, support = (
-        find_kind(read.about.task),
-        image_limits(backends.settings),
-        read.support,
-    )
+    kind, support = find_kind(read.about.task), read.support
+    limits = image_limits(backends.settings)
     return kind.read_query(given, read.about.input, support.classes, support.outputs, limits)
 
 

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 from app.backends import Backends, read_blob
+from app.errors import ServiceError
+from app.store import BlobDamaged, BlobMissing
 from app.values.checkpoint import CheckpointRef
 
 if TYPE_CHECKING:
@@ -10,7 +12,13 @@ if TYPE_CHECKING:
 
 
 def theta_of(backends: Backends, ref: CheckpointRef) -> "Params":
-    """The θ of a checkpoint by its blob. Raises BlobMissing or BlobDamaged."""
+    """The θ of a checkpoint by its blob. Raises ServiceError where it is lost: nothing can derive
+    that again.
+    """
     from models.files.checkpoint import load_checkpoint
 
-    return load_checkpoint(read_blob(backends, ref.tenant_id, ref.digest)).meta.theta
+    try:
+        data = read_blob(backends, ref.tenant_id, ref.digest)
+    except (BlobMissing, BlobDamaged) as error:
+        raise ServiceError("damaged", "the stored checkpoint failed its check") from error
+    return load_checkpoint(data).meta.theta

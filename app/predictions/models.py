@@ -18,7 +18,6 @@ from app.values.checkpoint import CheckpointRef, CheckpointRow
 from app.values.lasting import Lasting
 
 if TYPE_CHECKING:
-    from models.normalisation import Params
     from models.served import ServedModel
 
 
@@ -71,20 +70,12 @@ def adapted_model(backends: Backends, hot: HotModels, adaptation: Adaptation) ->
 
     def load() -> "ServedModel":
         data = read_blob(backends, tenant_id, digest)
-        return load_served(data, lambda _: _theta(backends, adaptation.checkpoint))
+        return load_served(data, lambda _: theta_of(backends, adaptation.checkpoint))
 
     try:
         return hot.get(tenant_id, digest, load)
     except (BlobMissing, BlobDamaged) as error:
         raise damaged(backends, adaptation) from error
-
-
-def _theta(backends: Backends, ref: CheckpointRef) -> "Params":
-    """The θ whose body an adaptation has. Raises ServiceError: nothing can derive that again."""
-    try:
-        return theta_of(backends, ref)
-    except (BlobMissing, BlobDamaged) as error:
-        raise ServiceError("damaged", "the stored checkpoint failed its check") from error
 
 
 def _by_checkpoint(backends: Backends, hot: HotModels, tenant_id: str, named: str) -> Found:

@@ -4,6 +4,7 @@ It knows no mathematics; which of them a checkpoint offers is its kind of task's
 (``app/kinds.py``).
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 ALL: Final = "all"
@@ -19,6 +20,17 @@ CLOSED_FORMS: Final = (KERNEL, BAYESIAN)
 
 HEAD_STEPS_A_PASS: Final = 100  # a step of the head against a forward of conv4: 1 to 1,000
 EXAMPLES_A_PASS: Final = 500  # of a closed form, whose work grows with their cube
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How a support set is adapted to. step_size None: learned ones, the longest safe one of the
+    head, or none at all.
+    """
+
+    adapts: str
+    steps: int
+    step_size: float | None
 
 
 def passes(adapts: str, steps: int, examples: int) -> int:

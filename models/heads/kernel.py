@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models.episodes import Examples
-from models.heads.layer import BIAS, WEIGHT
+from models.heads.layer import BIAS, WEIGHT, linear_scores
 from models.normalisation import Params
 
 SUPPORT, COEFFICIENTS = "head.support", "head.coefficients"
@@ -105,7 +105,7 @@ def kernel_scores(params: Params, features: Tensor, x: Tensor) -> Tensor:
             near = (1 - share) * near + share * of_inputs
         scores = near @ params[COEFFICIENTS].mT
     if WEIGHT in params:
-        scores = scores + features @ params[WEIGHT].mT + params[BIAS].unsqueeze(-2)
+        scores = scores + linear_scores(params, features)
     return scores
 
 

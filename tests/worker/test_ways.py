@@ -10,11 +10,11 @@ from sqlalchemy import text
 import models
 from app.adaptations.choosing import choose_way
 from app.values.description import read_description
-from app.values.ways import RECIPE
+from app.values.ways import RECIPE, Way
 from models.files.checkpoint import Checkpoint, describe_checkpoint, load_checkpoint
 from models.served import load_served
 from tests.worker.orders import drawings, look, place
-from worker.assessing import Way, ways_of
+from worker.assessing import ways_of
 from worker.batch import run_hint
 from worker.bench import Bench
 from worker.outcomes import order_of
