@@ -157,10 +157,20 @@ class Supplying(Protocol):
     def supply(self) -> Supply: ...
 
 
+@runtime_checkable
+class Recalling(Protocol):
+    """A distribution whose classes (or tasks) can be known again in other data."""
+
+    def contents(self, split: str) -> dict[str, str]:
+        """A digest of the examples of each of the split's classes, by its name."""
+        ...
+
+
 class TaskDistribution(Protocol):
     """p(T): draws episodes; the same generator state gives the same episodes.
 
-    preprocessing: how a picture becomes an input, ``models/preprocessing.py``; None for numbers.
+    preprocessing: how a picture becomes an input, ``models/pictures/inputs.py``, or a table's row;
+    None for numbers.
     """
 
     @property

@@ -16,14 +16,16 @@ SHORTER: Final = 0.25
 
 
 class Point(NamedTuple):
-    """A point on the way from θ to φ: parameters, support statistics and support losses there, and
-    the size (E,) of the steps that are next, where they have one.
+    """A point on the way from θ to φ: parameters, support statistics and support losses there, the
+    size (E,) of the steps that are next, where they have one, and the features (E, S, D) of the
+    support sets, where they stay.
     """
 
     params: Params
     statistics: Statistics
     losses: Tensor
     size: Tensor | None = None
+    features: Tensor | None = None
 
 
 class Guard:

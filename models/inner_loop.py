@@ -27,6 +27,7 @@ from models.learner import (
     Learner,
     body_of,
     episode_of,
+    known_of,
     on_support,
     prior_of,
 )
@@ -39,8 +40,8 @@ def adapt(
     learner: Learner, theta: Params, support: Examples, recipe: InnerLoop, *, outputs: int
 ) -> Adapted:
     """Move θ to φ by the recipe on one support set, whose arrays are (S, …)."""
-    stacked = support.each(lambda array: array[None])
-    return episode_of(adapt_episodes(learner, theta, stacked, recipe, outputs=outputs), 0)
+    one = support.each(lambda array: array[None])
+    return episode_of(adapt_episodes(learner, theta, one, recipe, outputs=outputs), 0)
 
 
 def adapt_episodes(
@@ -63,7 +64,7 @@ def adapt_episodes(
     for point in walk(learner, theta, support, recipe, outputs=outputs, progress=progress):
         each, size, last = [*each, point.losses], last and last.size, point
     assert last is not None
-    phi = last.params
+    phi = last.params | known_of(learner, last, support, recipe, outputs)
     if not recipe.on_features:  # there the body is θ's for all episodes
         phi = {name: value.contiguous() for name, value in phi.items()}
     losses = torch.stack(each, dim=1)
@@ -79,9 +80,8 @@ def walk(
     outputs: int,
     progress: Callable[[], None] = lambda: None,
 ) -> Iterator[Point]:
-    """The steps + 1 points from the start to φ (Algorithm 2, lines 5 to 7, step by step).
-
-    progress: called after every step; what it raises ends the walk there.
+    """The steps + 1 points from the start to φ (Algorithm 2, lines 5 to 7, step by step); progress
+    as in ``adapt_episodes``.
     """
     learned = (*theta.values(), *recipe.step_sizes.values())
     meta = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in learned)
@@ -142,7 +142,7 @@ def _walk_on_features(
     else:
         heads = _steady(learner, start, features, support, recipe, meta=meta)
     for step, (head, losses, size) in enumerate(heads):
-        yield Point(body | head, statistics, losses, size)
+        yield Point(body | head, statistics, losses, size, features)
         if step == recipe.steps:
             return
         progress()

@@ -21,7 +21,8 @@ class Kind(ABC):
 
     name: as recipes say it; score_name: what ``scores`` are, in words; in_percent: whether a score
     is a share; higher_is_better: or lower; heads: those that θ may have; closed_forms: the
-    heads that are fitted to a support set in one step.
+    heads that are fitted to a support set in one step; knows_its_inputs: whether a prediction says
+    how unlike the support set its input is.
     """
 
     name: ClassVar[str]
@@ -30,6 +31,7 @@ class Kind(ABC):
     higher_is_better: ClassVar[bool] = False
     heads: ClassVar[frozenset[str]] = frozenset({"linear"})
     closed_forms: ClassVar[tuple[str, ...]] = ()
+    knows_its_inputs: ClassVar[bool] = False
 
     @abstractmethod
     def losses(self, outputs: Tensor, examples: Examples) -> Tensor:
@@ -92,6 +94,7 @@ class Classification(Kind):
     higher_is_better = True
     heads = frozenset({"linear", "prototype"})
     closed_forms = ("kernel",)
+    knows_its_inputs = True
 
     def curvature(self, outputs: int) -> float | None:
         return 0.5  # of the softmax: Böhning 1992
@@ -111,6 +114,7 @@ class Classification(Kind):
 
     def scores(self, outputs: Tensor, examples: Examples) -> Tensor:
         right = (outputs.argmax(dim=-1) == examples["y"]).to(outputs.dtype)
+        right = torch.where(outputs.isnan().any(dim=-1), torch.nan, right)  # says no class
         return mean_over(right, examples.mask)
 
     def suits(self, supply: Supply) -> bool:

@@ -6,8 +6,11 @@ from typing import Literal
 from torch import Tensor, nn
 
 from models.engine.layers import forward_stacked
+from models.episodes import Examples
+from models.guard import Point
 from models.heads.applying import apply_head
 from models.heads.layer import Head
+from models.heads.novelty import KNOWN, SEEN, Calibration, known_inputs, says_nothing
 from models.kinds import Kind, find_kind
 from models.normalisation import Params, Prior, Statistics, forward
 
@@ -21,7 +24,8 @@ class Learner:
     """What is adapted: the body, its head, the kind of task, and how queries are normalised.
 
     task: the kind's name in ``models/kinds.py``. prior: steadies the statistics of small support
-    sets, in ``support`` normalisation only.
+    sets, in ``support`` normalisation only. calibration: what an adaptation knows of its inputs;
+    None: nothing, and predictions are scores alone.
     """
 
     network: nn.Module
@@ -29,6 +33,7 @@ class Learner:
     task: str
     normalisation: Normalisation = "support"
     prior: Prior | None = None
+    calibration: Calibration | None = None
 
     @property
     def kind(self) -> Kind:
@@ -92,16 +97,33 @@ def episode_of(adapted: Adapted, episode: int) -> Adapted:
     def pick(tree: Params) -> Params:
         return {name: value[episode] for name, value in tree.items()}
 
+    params = pick(adapted.params)
+    if KNOWN in params and says_nothing(params[KNOWN]):
+        params = {name: value for name, value in params.items() if name not in (SEEN, KNOWN)}
     return Adapted(
-        params=pick(adapted.params),
+        params=params,
         statistics=pick(adapted.statistics),
         losses=adapted.losses[episode],
         step_size=None if adapted.step_size is None else adapted.step_size[episode],
     )
 
 
+def known_of(
+    learner: Learner, end: Point, support: Examples, recipe: InnerLoop, outputs: int
+) -> Params:
+    """What the heads of E episodes keep of known inputs; nothing without a calibration."""
+    if learner.calibration is None:
+        return {}
+    features = end.features
+    if features is None:
+        body = body_of(end.params)
+        features, _ = forward_stacked(learner.network, body, support.x, end.statistics)
+    return known_inputs(learner.calibration, recipe.adapts, features, support, outputs)
+
+
 def predict(learner: Learner, adapted: Adapted, x: Tensor) -> Tensor:
-    """(B, …) queries -> (B, outputs) scores or values, each from φ and its own input alone.
+    """(B, …) queries -> (B, outputs) scores or values, each from φ and its own input alone; behind
+    them what the head knows beside.
 
     Only in ``batch`` normalisation, the paper's, do the queries of one call see each other.
     """

@@ -64,7 +64,9 @@ class EpisodeNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         current = _CURRENT.get()
         if not current.recorded:
-            return F.batch_norm(x, None, None, None, self.bias, training=True, eps=self.eps)
+            # CUDA's gradient of a bias without a weight has a wrong shape (torch 2.11).
+            ones = torch.ones_like(self.bias) if x.is_cuda else None
+            return F.batch_norm(x, None, None, ones, self.bias, training=True, eps=self.eps)
         mean, var = self._statistics(x, current)
         current.used[f"{self.path}.mean"], current.used[f"{self.path}.var"] = mean, var
         scale = torch.rsqrt(var + self.eps)

@@ -5,6 +5,7 @@ Second order: the gradient runs through the inner steps. First order: it stops a
 5.2).
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +18,10 @@ from models.learner import InnerLoop, Learner, predict_episodes
 from models.normalisation import Params
 
 LAST_ALONE: tuple[float, ...] = (1.0,)
+
+
+class NotFinite(ValueError):
+    """A loss or a meta-gradient is no finite number; θ is what it was before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +106,19 @@ def outer_step(
         score += scores.sum().item() / len(episodes)
     if clip is not None:
         torch.nn.utils.clip_grad_value_(meta.tensors(), clip)
+    check_finite(loss, meta)
     optimiser.step()
     return OuterResult(loss=loss, score=score)
+
+
+def check_finite(loss: float, meta: MetaParams) -> None:
+    """Raises NotFinite where the loss or its gradient in ``meta`` is no finite number."""
+    if not math.isfinite(loss):
+        raise NotFinite("the loss is not finite")
+    gradients = [t.grad for t in meta.tensors() if t.grad is not None]
+    zeros = torch.stack([gradient.mul(0).sum() for gradient in gradients])  # or NaN
+    if not bool((zeros == 0).all()):
+        raise NotFinite("the meta-gradient is not finite")
 
 
 def _chunks(episodes: Episodes, chunk: int) -> Iterator[Episodes]:

@@ -81,7 +81,7 @@ class Architecture:
         parts = flat.split_with_sizes(self.lengths, dim=-1)
         lead = flat.shape[:-1]
         return {
-            name: part.view(lead + shape)
+            name: part if len(shape) == 1 else part.view(lead + shape)  # a view takes a microsecond
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
 

@@ -17,6 +17,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays  # the same bytes in a quarter of torch's time
 
 from models.heads.kernel import COEFFICIENTS, without_idle_parts
+from models.heads.novelty import without_double_points
 from models.learner import Adapted
 from models.normalisation import Params
 
@@ -64,13 +65,18 @@ def body_of(data: bytes) -> str | None:
 
 def _head_of(params: Params) -> Params:
     head = {name: value for name, value in params.items() if name.startswith(HEAD)}
-    return without_idle_parts(head) if COEFFICIENTS in head else head
+    return without_double_points(without_idle_parts(head) if COEFFICIENTS in head else head)
 
 
 def _dumped(arrays: dict[str, NDArray[np.float32]], description: dict[str, Any]) -> bytes:
     head = {"format": FORMAT, "format_version": FORMAT_VERSION}
     text = json.dumps(description | head, sort_keys=True, ensure_ascii=False)
     return save_arrays(arrays, metadata={"fewstep": text})
+
+
+def load_arrays_of(data: bytes) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
+    """The file's tensors by name, and what it says of itself."""
+    return load_arrays(data), _description(data)
 
 
 def _description(data: bytes) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Tensors are named ``theta.<parameter>``, ``step_size.<parameter>`` and, where small support sets are
 steadied, ``prior.<layer>.mean`` and ``.var``; the JSON under the metadata key ``fewstep`` says the
 rest. A reader refuses what it does not know; version 1 had neither a prior nor ``adapts``,
-version 2 no heads in closed form.
+version 2 no heads in closed form, version 3 no ``calibration``; a file without one is of version 3.
 """
 
 import hashlib
@@ -15,8 +15,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor
 
+from models.files.calibration import read_calibration
+from models.files.faults import InvalidCheckpoint, NonFinite, TensorMismatch
 from models.files.served_loop import HEAD_STEPS, ServedInnerLoop
 from models.heads.layer import BIAS, WEIGHT, Head, initial_head
 from models.kinds import Kind, find_kind
@@ -25,7 +26,9 @@ from models.networks import build_network, shape_of_features
 from models.normalisation import Params, Prior, Statistics
 from models.outer_loop import MetaParams
 
-FORMAT, FORMAT_VERSION = "fewstep-checkpoint", 3
+__all__ = ["InvalidCheckpoint"]
+
+FORMAT, FORMAT_VERSION = "fewstep-checkpoint", 4
 KEYS = {
     "format",
     "format_version",
@@ -38,6 +41,7 @@ KEYS = {
     "inner_loop",
     "provenance",
     "evaluation",
+    "calibration",
 }
 PARTS = {
     "input": {"shape", "preprocessing"},
@@ -49,16 +53,13 @@ SINCE: dict[int, dict[str, Any]] = {
 }
 
 
-class InvalidCheckpoint(ValueError):
-    """The bytes are not a checkpoint of this format, or its tensors are not its network's."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """A meta-trained θ with all that adapting and serving need.
 
-    network_config, preprocessing (how a picture becomes an input, None for numbers), provenance and
-    evaluation (the measured scores) are plain JSON values; digest: SHA-256 of the file, hex.
+    network_config, preprocessing (how a picture or a table's row becomes an input, None for
+    numbers), provenance and evaluation (the measured scores) are plain JSON values; digest: SHA-256
+    of the file, hex.
     """
 
     name: str
@@ -100,10 +101,11 @@ class Checkpoint:
 
 def describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
     """The JSON metadata of the file."""
-    head = checkpoint.learner.head
-    return {
+    head, calibration = checkpoint.learner.head, checkpoint.learner.calibration
+    measured = {"calibration": asdict(calibration)} if calibration and calibration.buckets else {}
+    return measured | {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format_version": FORMAT_VERSION if measured else 3,
         "name": checkpoint.name,
         "task": checkpoint.learner.task,
         "network": {"name": checkpoint.network, **checkpoint.network_config},
@@ -139,12 +141,21 @@ def read_metadata(data: bytes) -> dict[str, Any]:
     """
     try:
         length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length])
-        metadata = json.loads(header["__metadata__"]["fewstep"])
+        kept = json.loads(data[8 : 8 + length])["__metadata__"]
+        if "state" in kept:
+            raise InvalidCheckpoint(
+                "expected a checkpoint, got the state of its training: end that, and take NAME."
+                "safetensors beside it"
+            )
+        metadata = json.loads(kept["fewstep"])
+    except InvalidCheckpoint:
+        raise
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidCheckpoint("expected a .safetensors file with 'fewstep' metadata") from error
-    if metadata.get("format") != FORMAT or metadata.get("format_version") not in (1, 2, 3):
+    if metadata.get("format") != FORMAT or metadata.get("format_version") not in (1, 2, 3, 4):
         raise InvalidCheckpoint(f"expected {FORMAT} of version 1 to {FORMAT_VERSION}")
+    if metadata["format_version"] < 4:
+        metadata.setdefault("calibration", None)
     if set(metadata) != KEYS:
         raise InvalidCheckpoint(f"expected exactly the metadata {sorted(KEYS)}")
     for version, added in SINCE.items():
@@ -185,6 +196,19 @@ def load_checkpoint(data: bytes) -> Checkpoint:
     )
 
 
+def tensors_of(metadata: dict[str, Any]) -> Params:
+    """Tensors like those that a file with this metadata holds but for learned step sizes, by name.
+
+    Raises InvalidCheckpoint.
+    """
+    loop = _inner_loop(metadata)
+    learner = _learner(metadata, loop, {})
+    try:
+        return _expected(learner, tuple(metadata["input"]["shape"]), loop)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InvalidCheckpoint("input: the network takes no input of this shape") from error
+
+
 def _inner_loop(metadata: dict[str, Any]) -> ServedInnerLoop:
     for part, keys in PARTS.items():
         if set(metadata[part]) != keys:
@@ -196,8 +220,9 @@ def _learner(metadata: dict[str, Any], loop: ServedInnerLoop, statistics: Statis
     network = dict(metadata["network"])
     try:
         built = build_network(network.pop("name"), network)
-        head = Head(**metadata["head"])
-        _check_ways(find_kind(metadata["task"]), head, loop)
+        head, kind = Head(**metadata["head"]), find_kind(metadata["task"])
+        _check_ways(kind, head, loop)
+        calibration = read_calibration(metadata["calibration"])
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidCheckpoint(str(error)) from error
     examples = loop.prior_examples
@@ -207,6 +232,7 @@ def _learner(metadata: dict[str, Any], loop: ServedInnerLoop, statistics: Statis
         task=metadata["task"],
         normalisation=loop.normalisation,
         prior=Prior(statistics=statistics, examples=examples) if examples else None,
+        calibration=calibration if kind.knows_its_inputs else None,
     )
 
 
@@ -230,14 +256,13 @@ def _check(
     got = {f"theta.{name}": tensor for name, tensor in meta.theta.items()}
     if learner.prior:
         got |= {f"prior.{name}": tensor for name, tensor in learner.prior.statistics.items()}
-    for name, like in expected.items():
-        _check_like(name, like, got.get(name))
+    _check_likes(expected, got)
     theta = {name.removeprefix("theta.") for name in expected if name.startswith("theta.")}
     _check_sizes(meta, {*theta, WEIGHT, BIAS}, loop)
     if found != len(expected) + len(meta.step_sizes):
         raise InvalidCheckpoint("there are tensors that the network does not have")
     if not all(bool(t.isfinite().all()) for t in (*got.values(), *meta.step_sizes.values())):
-        raise InvalidCheckpoint("expected finite weights")
+        raise NonFinite("expected finite weights")
     if any(bool((t < 0).any()) for name, t in got.items() if name.endswith(".var")):
         raise InvalidCheckpoint("expected variances of at least 0")
 
@@ -253,10 +278,21 @@ def _expected(learner: Learner, shape: tuple[int, ...], loop: ServedInnerLoop) -
     return expected
 
 
-def _check_like(name: str, like: Tensor, tensor: Tensor | None) -> None:
-    if tensor is None or tensor.shape != like.shape or tensor.dtype != like.dtype:
-        got = "nothing" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}"
-        raise InvalidCheckpoint(f"{name}: expected {like.dtype} {tuple(like.shape)}, got {got}")
+def _check_likes(expected: Params, got: Params) -> None:
+    """Raises TensorMismatch."""
+    found = {name: (str(one.dtype), tuple(one.shape)) for name, one in got.items()}
+    wanted = {name: (str(one.dtype), tuple(one.shape)) for name, one in expected.items()}
+    places = [
+        (name, f"expected {dtype} {shape}, got {_in_words(found.get(name))}")
+        for name, (dtype, shape) in wanted.items()
+        if found.get(name) != (dtype, shape)
+    ]
+    if places:
+        raise TensorMismatch(places)
+
+
+def _in_words(found: tuple[str, tuple[int, ...]] | None) -> str:
+    return "nothing" if found is None else f"{found[0]} {found[1]}"
 
 
 def _check_sizes(meta: MetaParams, names: set[str], loop: ServedInnerLoop) -> None:

@@ -131,7 +131,7 @@ def without_idle_parts(params: Params) -> Params:
     """One episode's kernel head without what has no part in its scores."""
     idle: set[str] = set()
     if not bool(params[COEFFICIENTS].any()):
-        idle = {name for name in params if name.startswith("head.")} - {WEIGHT, BIAS}
+        idle = {SUPPORT, COEFFICIENTS, CENTRE, SPREAD, INPUTS, INPUTS_CENTRE, INPUTS_SPREAD, SHARE}
     else:
         if not bool(params[WEIGHT].any()):
             idle |= {WEIGHT, BIAS}

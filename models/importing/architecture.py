@@ -2,7 +2,8 @@
 
 A .toml file says it with a recipe's words: ``task``, ``input_shape``, ``max_way`` and the tables
 ``network``, ``head`` and ``inner_loop``; beside them ``preprocessing`` where pictures come in,
-``rename`` (their names to ours) and ``provenance`` (free words, kept in the checkpoint).
+``strip_prefix`` and ``rename`` (their names to ours) and ``provenance`` (free words, kept in the
+checkpoint).
 """
 
 import json
@@ -24,11 +25,12 @@ from models.learner import Adapts, Learner
 from models.networks import build_network, shape_of_features
 from models.normalisation import Params
 from models.outer_loop import MetaParams
-from models.preprocessing import RESAMPLING
+from models.pictures.inputs import AS_IS, RESAMPLING, preparation_settings
 
 NEEDED = {"task", "input_shape", "network", "head", "inner_loop"}
-KEYS = NEEDED | {"max_way", "preprocessing", "rename", "provenance"}
+KEYS = NEEDED | {"max_way", "preprocessing", "strip_prefix", "rename", "provenance"}
 PREPROCESSING = {"kind", "mode", "size", "resample", "invert", "background"}
+PREPARED = {"preparation", "stroke"}
 CHANNELS = {"L": 1, "RGB": 3}
 INPUT_VALUES = 1_000_000
 
@@ -37,7 +39,8 @@ INPUT_VALUES = 1_000_000
 class Architecture:
     """Everything of a checkpoint but its tensors, name and scores.
 
-    rename: names in the file to names in θ; provenance: plain values.
+    strip_prefix: what a wrapper put before the names in the file; rename: what is left of them to
+    names in θ; provenance: plain values.
     """
 
     task: str
@@ -48,6 +51,7 @@ class Architecture:
     inner_loop: ServedInnerLoop
     max_way: int = 1
     preprocessing: dict[str, Any] | None = None
+    strip_prefix: str = ""
     rename: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -132,6 +136,7 @@ def _architecture(table: dict[str, Any]) -> Architecture:
         inner_loop=ServedInnerLoop(**table["inner_loop"]),
         max_way=table.get("max_way", 1),
         preprocessing=table.get("preprocessing"),
+        strip_prefix=table.get("strip_prefix", ""),
         rename=dict(table.get("rename", {})),
         provenance=provenance,
     )
@@ -148,7 +153,8 @@ def _check(architecture: Architecture) -> None:
     _check_input(architecture.input_shape, architecture.preprocessing)
     _check_outputs(architecture.task, architecture.head, architecture.max_way)
     _check_inner_loop(architecture.inner_loop)
-    rename = architecture.rename
+    prefix, rename = architecture.strip_prefix, architecture.rename
+    _expect(isinstance(prefix, str), "strip_prefix", "a name's beginning", prefix)
     _expect(all(isinstance(name, str) for name in rename.values()), "rename", "names", rename)
 
 
@@ -158,7 +164,7 @@ def _check_input(shape: tuple[Any, ...], preprocessing: dict[str, Any] | None) -
     _expect(small, "input_shape", f"positive numbers, {INPUT_VALUES} values at most", shape)
     if preprocessing is None:
         return
-    _check_keys(preprocessing, PREPROCESSING, PREPROCESSING, "preprocessing")
+    _check_keys(preprocessing, PREPROCESSING, PREPROCESSING | PREPARED, "preprocessing")
     kind, mode, size, resample, invert, background = (
         preprocessing[key] for key in ("kind", "mode", "size", "resample", "invert", "background")
     )
@@ -174,6 +180,14 @@ def _check_input(shape: tuple[Any, ...], preprocessing: dict[str, Any] | None) -
     _expect(isinstance(invert, bool), "preprocessing.invert", "true or false", invert)
     grey = type(background) is int and 0 <= background <= 255
     _expect(grey, "preprocessing.background", "a grey level from 0 to 255", background)
+    _check_preparation(**{key: preprocessing[key] for key in PREPARED if key in preprocessing})
+
+
+def _check_preparation(preparation: object = AS_IS, stroke: object = None) -> None:
+    try:
+        preparation_settings(preparation, stroke)
+    except ValueError as error:
+        raise CannotImport(f"preprocessing.{error}") from error
 
 
 def _check_outputs(task: str, head: Head, max_way: int) -> None:

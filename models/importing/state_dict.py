@@ -16,15 +16,12 @@ from torch import Tensor
 
 from models.importing.architecture import Architecture, make_checkpoint, theta_like
 from models.importing.faults import CannotImport
+from models.importing.hints import prefix_in_words, tensors_in_words
+from models.importing.pickles import refuse_pickle
 from models.normalisation import Params
 
 FILE_BYTES = 1 << 30
-PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-PICKLE_SUFFIXES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"}
-CONVERSION = (
-    "a pickled file runs code of its own when it is opened; where you trust it, convert it with "
-    "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'FILE.safetensors')"
-)
+ROUNDED = (torch.float16, torch.bfloat16, torch.float32)  # what float32 holds as it is
 
 
 def import_state_dict(file: Path, architecture: Architecture, *, name: str, command: str) -> bytes:
@@ -40,33 +37,28 @@ def import_state_dict(file: Path, architecture: Architecture, *, name: str, comm
         "command": command,
         "files": {file.name: f"sha256:{digest}"},
         "renamed": architecture.rename,
+        "stripped": architecture.strip_prefix,
     }
     return make_checkpoint(name, architecture, theta, provenance)
 
 
 def fit_tensors(tensors: Params, architecture: Architecture) -> Params:
-    """The tensors under θ's names, all there, none besides, of the right shapes, finite float32.
+    """The tensors under θ's names, all there, none besides, of the right shapes, finite, as
+    float32 that has their very values.
 
     Raises CannotImport with the names that are missing or too many, or the first wrong tensor.
     """
-    renamed = _renamed(tensors, architecture.rename)
     expected = theta_like(architecture)
+    bare = _bare(tensors, architecture.strip_prefix)
+    _refuse_prefix(tensors, architecture, expected)
+    renamed = _renamed(bare, architecture.rename)
     missing, extra = sorted({*expected} - {*renamed}), sorted({*renamed} - {*expected})
     if missing or extra:
+        known = tensors_in_words({name: renamed[name] for name in extra})
         raise CannotImport(
-            f"expected the network's tensors; missing {_few(missing)}, unknown {_few(extra)}"
+            f"expected the network's tensors; missing {_few(missing)}, unknown {_few(extra)}{known}"
         )
-    for name, like in expected.items():
-        _check(name, like, renamed[name])
-    return renamed
-
-
-def refuse_pickle(file: Path) -> None:
-    """Raises CannotImport, with how to convert it, where the file is a pickle or is called one."""
-    with file.open("rb") as opened:
-        start = opened.read(4)
-    if file.suffix in PICKLE_SUFFIXES or start.startswith(PICKLES):
-        raise CannotImport(f"{file.name}: {CONVERSION}")
+    return {name: _fitting(name, like, renamed[name]) for name, like in expected.items()}
 
 
 def _read(file: Path) -> bytes:
@@ -90,6 +82,23 @@ def _tensors(data: bytes) -> Params:
     return tensors
 
 
+def _bare(tensors: Params, prefix: str) -> Params:
+    """The tensors without the prefix before their names, where they have it."""
+    bare = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    if len(bare) < len(tensors):
+        raise CannotImport("strip_prefix: expected every tensor under a name of its own")
+    if prefix and {*bare} == {*tensors}:
+        raise CannotImport(f"strip_prefix: no name has it; the file has {_few(tensors)}")
+    return bare
+
+
+def _refuse_prefix(tensors: Params, architecture: Architecture, expected: Params) -> None:
+    rename, given = architecture.rename, architecture.strip_prefix
+    said = prefix_in_words(tensors, lambda name: rename.get(name, name) in expected, given)
+    if said:
+        raise CannotImport(f"expected the network's names, or those to rename, got others: {said}")
+
+
 def _renamed(tensors: Params, rename: dict[str, str]) -> Params:
     absent = sorted(set(rename) - set(tensors))
     if absent:
@@ -100,14 +109,28 @@ def _renamed(tensors: Params, rename: dict[str, str]) -> Params:
     return renamed
 
 
-def _check(name: str, like: Tensor, tensor: Tensor) -> None:
-    if tensor.shape != like.shape or tensor.dtype != torch.float32:
+def _fitting(name: str, like: Tensor, tensor: Tensor) -> Tensor:
+    """The tensor as float32."""
+    kind = str(tensor.dtype).removeprefix("torch.")
+    if tensor.shape != like.shape:
         raise CannotImport(
-            f"{name}: expected float32 {tuple(like.shape)}, got "
-            f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+            f"{name}: expected float32 {tuple(like.shape)}, got {kind} {tuple(tensor.shape)}"
+        )
+    if tensor.dtype not in (*ROUNDED, torch.float64):
+        raise CannotImport(
+            f"{name}: expected float32, got {kind}; where it is quantised, dequantise it, then "
+            "save it by .float()"
         )
     if not bool(tensor.isfinite().all()):
         raise CannotImport(f"{name}: expected finite values")
+    floats = tensor.float()
+    others = int((floats.to(tensor.dtype) != tensor).sum())
+    if others:
+        raise CannotImport(
+            f"{name}: expected values that float32 has, got {kind} with {others} others of "
+            f"{tensor.numel()}; save it by .float(), which rounds them"
+        )
+    return floats
 
 
 def _few(names: Iterable[str], most: int = 20) -> str:

@@ -124,7 +124,7 @@ def score_episodes(
 ) -> list[Tensor]:
     """The score of each episode after adapting to its support."""
     mode: Normalisation = "batch" if protocol == "transductive" else "support"
-    judged = replace(learner, normalisation=mode)
+    judged = replace(learner, normalisation=mode, calibration=None)  # no label depends on it
     guarded = recipe.guarded and protocol == "one by one"  # the paper takes every step
     inner = replace(recipe, step_sizes=meta.step_sizes, guarded=guarded)
     stacked = episodes_at_once(learner.network, episodes.support_x.shape[1:])

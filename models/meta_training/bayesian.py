@@ -23,7 +23,7 @@ from models.heads.bayesian import (
 )
 from models.learner import Learner
 from models.normalisation import Params, Statistics
-from models.outer_loop import MetaParams, OuterResult
+from models.outer_loop import MetaParams, OuterResult, check_finite
 
 TASKS = 256  # that the prior is fitted to, drawn
 ROUNDS = 60  # of expectation and maximisation
@@ -94,6 +94,7 @@ def bayesian_step(
     params, queries = posterior_of(learner, meta.theta, episodes)
     loss = -log_likelihood(params, queries, episodes.query_y.double()).mean()
     loss.backward()  # type: ignore[no-untyped-call]
+    check_finite(loss.item(), meta)
     _step_in_units_of_noise(meta.theta, optimiser)
     with torch.no_grad():
         mean, _ = predictive(params, queries)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from models.episodes import Episodes
 from models.learner import Learner
 from models.normalisation import forward_together
-from models.outer_loop import MetaParams, OuterResult
+from models.outer_loop import MetaParams, OuterResult, check_finite
 
 
 def prototype_loss(features: Tensor, y: Tensor, scale: float) -> tuple[Tensor, Tensor]:
@@ -48,6 +48,7 @@ def prototype_step(
         (one / len(episodes)).backward()  # type: ignore[no-untyped-call]
         loss += one.item() / len(episodes)
         score += right.item() / len(episodes)
+    check_finite(loss, meta)
     optimiser.step()
     return OuterResult(loss=loss, score=score)
 

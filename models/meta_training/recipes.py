@@ -13,6 +13,7 @@ import torch
 
 from models.episodes import EpisodeShape
 from models.files.served_loop import ServedInnerLoop
+from models.files.text import read_written
 from models.heads.layer import Head
 from models.learner import Adapts
 
@@ -224,7 +225,7 @@ def read_recipe(source: Path | str) -> Recipe:
         shipped = ", ".join(sorted(p.stem for p in FOLDER.glob("*.toml")))
         raise FileNotFoundError(f"no recipe {source}; shipped ones are {shipped}")
     try:
-        return _recipe(tomllib.loads(path.read_text()))
+        return _recipe(tomllib.loads(read_written(path)))
     except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"{path.name} is not a recipe: {error}") from error
 

@@ -6,6 +6,7 @@ optimiser's moments and a number. This file knows no clock, no console and no fo
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -25,12 +26,14 @@ from models.normalisation import Params, Prior
 from models.outer_loop import (
     LAST_ALONE,
     MetaParams,
+    NotFinite,
     OuterResult,
     multi_step_weights,
     outer_step,
 )
 
 VALIDATION_SEED = 1_000_003
+LINALG_ERROR: type[RuntimeError] = vars(torch.linalg)["LinAlgError"]  # exported to no checker
 CALIBRATED_EVERY = 100  # outer steps; θ moves little in so many
 
 
@@ -105,21 +108,44 @@ def state_of(iteration: int, meta: MetaParams) -> TrainingState:
 def train(
     recipe: Recipe, learner: Learner, distribution: TaskDistribution, state: TrainingState
 ) -> Iterator[Progress]:
-    """Runs the outer steps that are left, changing ``state``; yields after every one of them."""
+    """Runs the outer steps that are left, changing ``state``; yields after every one of them.
+
+    Raises NotFinite at the first of them whose loss, meta-gradient or validation is not finite.
+    """
     while state.iteration < recipe.iterations:
-        stage, within = recipe.stage_at(state.iteration)
-        result = _one_step(recipe, stage, within, learner, distribution, state)
+        with _told_where(f"outer step {state.iteration + 1}"):
+            stage, within = recipe.stage_at(state.iteration)
+            result = _one_step(recipe, stage, within, learner, distribution, state)
         state.iteration += 1
         validation = None
         if state.iteration % recipe.validation.every == 0 or state.iteration == recipe.iterations:
-            validation = validate(recipe, learner, distribution, state)
+            with _told_where(f"validation after outer step {state.iteration}"):
+                validation = validate(recipe, learner, distribution, state)
         yield Progress(iteration=state.iteration, result=result, validation=validation)
+
+
+@contextmanager
+def _told_where(place: str) -> Iterator[None]:
+    """Raises NotFinite anew with its place; a matrix that cannot be solved with is one, too."""
+    try:
+        yield
+    except (NotFinite, LINALG_ERROR) as fault:
+        why = fault if isinstance(fault, NotFinite) else "features are not finite, or all alike"
+        raise NotFinite(
+            f"{place}: {why}; look for numbers in the data that are far larger than all others, or "
+            "lower learning_rate. No checkpoint was written"
+        ) from fault
 
 
 def validate(
     recipe: Recipe, learner: Learner, distribution: TaskDistribution, state: TrainingState
 ) -> float:
-    """The score on validation episodes; the best of a run is kept in ``state``."""
+    """The score on validation episodes; the best of a run is kept in ``state``.
+
+    Raises NotFinite where it, or θ, is no finite number.
+    """
+    if not all(bool(tensor.isfinite().all()) for tensor in state.meta.tensors()):
+        raise NotFinite("θ is not finite")
     prior = _calibrated(recipe, learner, distribution, state)
     measured = evaluate(
         replace(learner, prior=prior),
@@ -132,6 +158,8 @@ def validate(
         seed=VALIDATION_SEED,
         protocol=trained_protocol(learner),
     ).mean
+    if not math.isfinite(measured):
+        raise NotFinite("the score is not finite")
     score = learner.kind.merit(measured)
     if score >= state.best_score:
         state.best, state.best_score = snapshot(state.meta), score

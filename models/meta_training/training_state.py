@@ -3,6 +3,7 @@ CPU).
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -18,9 +19,14 @@ from models.outer_loop import MetaParams
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
-def dump_state(recipe: Recipe, state: TrainingState) -> bytes:
-    """The bytes of a state: θ, the best θ by validation, Adam's moments and the outer steps
-    done.
+class OtherRun(ValueError):
+    """A state belongs to a run with other data or another recipe."""
+
+
+def dump_state(recipe: Recipe, state: TrainingState, data: str | None = None) -> bytes:
+    """The bytes of a state: θ, the best θ by validation, Adam's moments and the outer steps done.
+
+    data: the digest of what is trained on, where there is one.
     """
     tensors = {
         **_named("now", state.meta),
@@ -31,6 +37,7 @@ def dump_state(recipe: Recipe, state: TrainingState) -> bytes:
     }
     about = {
         "recipe": _so_far(recipe, state.iteration),
+        "data": data,
         "iteration": state.iteration,
         "best_score": state.best_score,
         "best_iteration": state.best_iteration,
@@ -39,13 +46,17 @@ def dump_state(recipe: Recipe, state: TrainingState) -> bytes:
     return save_tensors(whole, metadata={"state": json.dumps(about)})
 
 
-def load_state(recipe: Recipe, data: bytes, device: str = "cpu") -> TrainingState:
-    """The state in these bytes. Raises ValueError where another recipe wrote it."""
-    length = int.from_bytes(data[:8], "little")
-    about = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["state"])
-    if about["recipe"] != _so_far(recipe, about["iteration"]):
-        raise ValueError("the saved state belongs to another recipe; choose another folder")
-    tensors = {name: tensor.to(device) for name, tensor in load_tensors(data).items()}
+def load_state(
+    recipe: Recipe, saved: bytes, device: str = "cpu", data: str | None = None
+) -> TrainingState:
+    """The state in these bytes; one that knows no data belongs to any.
+
+    Raises OtherRun where a run with other data or another recipe wrote it.
+    """
+    length = int.from_bytes(saved[:8], "little")
+    about = json.loads(json.loads(saved[8 : 8 + length])["__metadata__"]["state"])
+    _check_same(about, data, _so_far(recipe, about["iteration"]))
+    tensors = {name: tensor.to(device) for name, tensor in load_tensors(saved).items()}
     state = state_of(about["iteration"], _meta("now", tensors))
     state.best, state.best_score = _meta("best", tensors), about["best_score"]
     state.best_iteration = about["best_iteration"]
@@ -56,6 +67,27 @@ def load_state(recipe: Recipe, data: bytes, device: str = "cpu") -> TrainingStat
             moments = {m: tensors[f"adam.{index}.{m}"] for m in MOMENTS}
             state.optimiser.state[tensor] = moments | {"step": moments["step"].cpu()}
     return state
+
+
+def _check_same(about: dict[str, Any], data: str | None, recipe: str) -> None:
+    began = about.get("data")
+    if None not in (began, data) and began != data:
+        raise OtherRun(f"the run began with other data: expected {began}, got {data}")
+    if about["recipe"] != recipe:
+        changed = _differing(json.loads(about["recipe"]), json.loads(recipe))
+        raise OtherRun(f"the run began with another recipe: it differs in {', '.join(changed)}")
+
+
+def _differing(one: Any, other: Any, where: str = "") -> Iterator[str]:
+    """The places, as ``stages.0.way``, at which two JSON values differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted({*one, *other}):
+            yield from _differing(one.get(key), other.get(key), f"{where}.{key}".lstrip("."))
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for place, pair in enumerate(zip(one, other, strict=True)):
+            yield from _differing(*pair, f"{where}.{place}")
+    elif one != other:
+        yield where
 
 
 def _so_far(recipe: Recipe, iteration: int) -> str:

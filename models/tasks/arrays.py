@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from models.episodes import Noticed
 from models.tasks.cache import UNREADABLE, Arrays
+from models.tasks.foreign import names_instead, numbers_instead, objects_in_words
 
-LEAST_SPREAD = 1e-6
+# What deviates less is noise: of float32 beside a number's size, of float64 beside all others.
+LEAST_SPREAD, LEAST_BESIDE = 1e-7, 1e-13
 
 
 def read_npz(file: Path, needed: tuple[str, ...], possible: tuple[str, ...] = ()) -> Arrays:
-    """The arrays of a file by name; nothing in it is unpickled.
+    """The arrays of a file by name; arrays of objects are refused.
 
     Raises FileNotFoundError where there is no file, ValueError where it lacks an array, has an
     unknown one, or cannot be read.
@@ -26,10 +28,13 @@ def read_npz(file: Path, needed: tuple[str, ...], possible: tuple[str, ...] = ()
     if not zipfile.is_zipfile(file):
         raise ValueError(f"{file}: expected an .npz file, got something else")
     try:
+        foreign = objects_in_words(file)
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as read:
-            arrays = {name: read[name] for name in read.files}
+            arrays = {} if foreign else {name: read[name] for name in read.files}
     except UNREADABLE as fault:
         raise ValueError(f"{file} cannot be read: {fault}") from fault
+    if foreign:
+        raise ValueError(f"{file}: {foreign}")
     if not set(needed) <= set(arrays) <= {*needed, *possible}:
         also = f" and perhaps {', '.join(possible)}" if possible else ""
         got = ", ".join(sorted(arrays)) or "none"
@@ -37,15 +42,28 @@ def read_npz(file: Path, needed: tuple[str, ...], possible: tuple[str, ...] = ()
     return arrays
 
 
+def read_numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Numbers within float32, of the type that they have; NaN is let through.
+
+    Raises ValueError for another type, with what to do, and for a number beyond float32.
+    """
+    if array.dtype.kind not in "fiu":
+        instead = numbers_instead(name, array.dtype)
+        raise ValueError(f"{name}: expected numbers, got the type {array.dtype}; save {instead}")
+    with np.errstate(over="ignore"):
+        beyond = np.isinf(array.astype(np.float32))
+    if beyond.any():
+        place = np.argwhere(beyond)[0].tolist()
+        raise ValueError(f"{name}: expected finite float32 numbers, got another at {place}")
+    return array
+
+
 def read_floats(array: NDArray[Any], name: str) -> NDArray[np.float32]:
     """The numbers as float32. Raises ValueError for other types and for what is not finite."""
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"{name}: expected numbers, got the type {array.dtype}")
-    with np.errstate(over="ignore"):
-        floats = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(floats).all():
-        place = np.argwhere(~np.isfinite(floats))[0].tolist()
-        raise ValueError(f"{name}: expected finite float32 numbers, got another at {place}")
+    floats = np.ascontiguousarray(read_numbers(array, name), dtype=np.float32)
+    if np.isnan(floats).any():
+        place = np.argwhere(np.isnan(floats))[0].tolist()
+        raise ValueError(f"{name}: expected finite float32 numbers, got NaN at {place}")
     return floats
 
 
@@ -54,7 +72,10 @@ def read_words(array: NDArray[Any], name: str, length: int) -> list[str]:
     if array.shape != (length,):
         raise ValueError(f"{name}: expected the shape ({length},), got {array.shape}")
     if array.dtype.kind not in "iuU":
-        raise ValueError(f"{name}: expected whole numbers or strings, got the type {array.dtype}")
+        raise ValueError(
+            f"{name}: expected whole numbers or strings, got the type {array.dtype}; save "
+            f"{names_instead(name, array.dtype)}"
+        )
     return [str(value) for value in array.tolist()]
 
 
@@ -68,15 +89,23 @@ def in_classes(counts: Sequence[int], classes: Sequence[int]) -> NDArray[np.bool
     return np.isin(np.repeat(np.arange(len(counts)), counts), classes)
 
 
-def notice_spread(x: NDArray[np.float32]) -> Noticed:
-    """Mean and deviation of each number of the inputs x (M, …).
+def notice_spread(x: NDArray[Any]) -> Noticed:
+    """Mean and deviation of each number of the inputs x (M, …), of what is known (no NaN).
 
     A number that hardly differs is set beside the deviation of all, so that its noise stays small.
+    Raises ValueError for a number that is known of no example.
     """
     flat = x.reshape(len(x), -1).astype(np.float64)
-    centre, each = flat.mean(axis=0), flat.std(axis=0)
+    unknown = np.isnan(flat).all(axis=0)
+    if unknown.any():
+        raise ValueError(
+            f"x: expected a number in each column, got none in column {int(unknown.argmax())} of "
+            "the training examples; leave it out"
+        )
+    centre, each = np.nanmean(flat, axis=0), np.nanstd(flat, axis=0)
     whole = float(np.sqrt(np.mean(each**2))) or 1.0
-    scale = np.where(each > LEAST_SPREAD * np.maximum(np.abs(centre), whole), each, whole)
+    least = np.maximum(LEAST_SPREAD * np.abs(centre), LEAST_BESIDE * whole)
+    scale = np.where(each > least, each, whole)
     return Noticed(centre=_short(centre), scale=_short(scale))
 
 

@@ -7,11 +7,13 @@ Every classification data set ends here; its own file only reads it.
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from models.episodes import Episodes, EpisodeShape, Noticed, Supply
 from models.tasks.augmentation import distort_pictures, mirror_pictures, turn_pictures
+from models.tasks.contents import content_of
 from models.tasks.untidy import draw_shots, mislabel
 
 
@@ -22,7 +24,8 @@ class LabelledExamples:
 
     turns: every drawn class is turned by a quarter turn of its own, in testing too (Omniglot).
     mirror and distort: what training adds, mirrored classes and small affine maps of every picture,
-    beyond whose edges are ``zeros``, or the ``border`` repeated.
+    beyond whose edges are ``zeros``, or the ``border`` repeated; unprepared: the same examples
+    without their preparation, shown in place of a share of them.
     """
 
     name: str
@@ -36,6 +39,8 @@ class LabelledExamples:
     mirror: bool = False
     distort: float = 0.0
     beyond: str = "zeros"
+    unprepared: Tensor | None = None
+    unprepared_share: float = 0.0
     noticed: Noticed = field(default_factory=Noticed)
 
     def draw(
@@ -59,7 +64,7 @@ class LabelledExamples:
         shots = draw_shots(shape, counts[pool], generator)
         most = int(shots.max())
         size = (episodes, shape.all_kinds, most + shape.query)
-        drawn = self._examples(pool, counts, size, generator)
+        drawn = self._examples(pool, counts, size, generator, augment=augment)
         drawn = self._varied(drawn, generator, augment=augment)
         y = torch.arange(shape.way).repeat_interleave(shape.kinds)  # (N·C,)
         support_x = drawn[:, :, :most].flatten(1, 2)
@@ -80,6 +85,11 @@ class LabelledExamples:
     def describe(self) -> dict[str, object]:
         test_classes = [self.names[index] for index in self.splits["test"]]
         return {"name": self.name, "digest": self.digest, "test_classes": test_classes}
+
+    def contents(self, split: str) -> dict[str, str]:
+        """A digest of the examples of each of the split's classes, by its name."""
+        parts = np.split(self.examples.numpy(), np.cumsum(self.counts)[:-1])
+        return {self.names[c]: content_of(parts[c]) for c in self.splits[split]}
 
     def supply(self) -> Supply:
         """What there is to draw from."""
@@ -114,7 +124,13 @@ class LabelledExamples:
         return drawn
 
     def _examples(
-        self, pool: Tensor, counts: Tensor, size: tuple[int, int, int], generator: torch.Generator
+        self,
+        pool: Tensor,
+        counts: Tensor,
+        size: tuple[int, int, int],
+        generator: torch.Generator,
+        *,
+        augment: bool,
     ) -> Tensor:
         """(*size, …) float32: episodes, classes of the pool in each, examples of each of these."""
         episodes, kinds, each = size
@@ -124,5 +140,9 @@ class LabelledExamples:
         absent = torch.arange(tickets.shape[2]) >= counts[classes][:, :, None]
         members = tickets.masked_fill(absent, 2.0).argsort(dim=2)[:, :, :each]
         first = counts.cumsum(dim=0) - counts
-        drawn = self.examples[first[classes][:, :, None] + members]
+        places = first[classes][:, :, None] + members
+        drawn = self.examples[places]
+        if augment and self.unprepared is not None:
+            shown = torch.rand(size, generator=generator) < self.unprepared_share
+            drawn[shown] = self.unprepared[places[shown]]
         return drawn.float() / 255 if drawn.dtype == torch.uint8 else drawn

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from models.episodes import Noticed
 from models.tasks.classes import LabelledExamples
 from models.tasks.picture_files import picture_spec, read_pictures
 from models.tasks.splits import split_as_told
@@ -44,7 +45,7 @@ def load_miniimagenet(
     splits = split_as_told(told, least=1, what="classes")
     _check_counts(lists, classes, each)
     spec = picture_spec(size=84, mode="RGB", resample="lanczos", invert=False, background=255)
-    examples, digest = read_pictures(
+    examples, digest, said = read_pictures(
         _files(folder / "images", lists, told),
         spec,
         name="miniimagenet",
@@ -62,6 +63,7 @@ def load_miniimagenet(
         mirror=mirror,
         distort=distort,
         beyond="border",
+        noticed=Noticed(said=said),
     )
 
 
@@ -69,7 +71,7 @@ def read_list(file: Path) -> Rows:
     """The rows of one list. Raises as ``load_miniimagenet``."""
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing: expected {', '.join(LISTS.values())}")
-    with file.open(newline="", encoding="utf-8") as text:
+    with file.open(newline="", encoding="utf-8-sig") as text:
         header, *rows = [row for row in csv.reader(text) if row] or [[]]
     if header != COLUMNS:
         raise ValueError(f"{file}: expected the columns {','.join(COLUMNS)}, got {header}")

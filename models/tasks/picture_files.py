@@ -1,40 +1,36 @@
 """Files of pictures as uint8 examples: opened with bounds, preprocessed as served, kept compactly.
 
-It knows PNG and JPEG; which file is of which class is its callers' subject.
+Which file is of which class is its callers' subject.
 """
 
 import hashlib
-import io
 import json
-import struct
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 from torch import Tensor
 
-from models.preprocessing import RESAMPLING, input_from_picture
+from models.pictures.inputs import RESAMPLING, input_from_picture, key_of
+from models.pictures.opening import ImageLimits, NotTaken, opened
+from models.pictures.sheets import Levels, to_levels
 from models.tasks.cache import Arrays, kept_arrays
+from models.tasks.contents import say_repeated
 
-MAX_AREA_PX = 80_000_000  # decoded and upright, a picture takes six bytes of memory for each
 MAX_INPUT_PX = 512
 ENOUGH = 1000  # pictures to tell their ground from
 EVEN = 0.1  # grey levels that a ground may differ by
-PNG_SIGNATURE, JPEG_SIGNATURE = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-
-# What Pillow raises on bytes that are not what they claim to be.
-PICTURE_FAULTS = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 
 def picture_spec(
-    *, size: int | Sequence[int], mode: str, resample: str, invert: bool | None, background: int
+    *,
+    size: int | Sequence[int] = 32,
+    mode: str = "RGB",
+    resample: str = "lanczos",
+    invert: bool | None = None,
+    background: int = 255,
 ) -> dict[str, Any]:
     """The preprocessing that these settings ask for; size: a side, or [height, width]; invert: as
     the pictures are where it is None.
@@ -69,17 +65,21 @@ def read_pictures(
     name: str,
     cache: Path | None,
     progress: Callable[[int], None],
-) -> tuple[Tensor, str]:
-    """(M, C, H, W) uint8 examples of the files in their order, and the SHA-256 of names and bytes.
+) -> tuple[Tensor, str, tuple[str, ...]]:
+    """(M, C, H, W) uint8 examples of the files in their order, the SHA-256 of names and bytes, and
+    a warning where a picture is there twice.
 
-    files: by the name that stands for the example and its class. Raises ValueError at the first
-    file that is no PNG or JPEG, or is too large.
+    files: by ``class/file``, the name of the example. Raises ValueError at the first file that is
+    no PNG, JPEG or WebP, or is too large.
     """
-    digest = _digest(files)
-    key = hashlib.sha256(f"{digest} {json.dumps(spec, sort_keys=True)}".encode()).hexdigest()
+    contents = {n: hashlib.sha256(file.read_bytes()).hexdigest() for n, file in files.items()}
+    digest = _digest(contents)
+    key = hashlib.sha256(f"{digest} {key_of(spec)}".encode()).hexdigest()
     kept = cache / f"{name}-{key[:16]}.npz" if cache else None
     arrays = kept_arrays(kept, lambda: _read(list(files.values()), spec, progress))
-    return torch.from_numpy(arrays["examples"]), digest
+    classes = (example.rpartition("/")[0] for example in files)
+    said = say_repeated(contents.values(), files, classes, "picture")
+    return torch.from_numpy(arrays["examples"]), digest, said
 
 
 def is_dark_on_light(examples: Tensor) -> bool:
@@ -99,32 +99,18 @@ def is_dark_on_light(examples: Tensor) -> bool:
     return bool(ground > 0.5 and even and len(apart) > 0 and apart.mean() < 0)
 
 
-def levels_of(file: Path, spec: Mapping[str, Any]) -> NDArray[np.uint8]:
+def levels_of(file: Path, spec: Mapping[str, Any]) -> Levels:
     """(C, H, W) uint8 of one picture, 255 for an input of 1. Raises ValueError, naming the file."""
     try:
-        with _opened(file.read_bytes()) as picture:
-            if picture.width * picture.height > MAX_AREA_PX:
-                raise ValueError(
-                    f"expected at most {MAX_AREA_PX} pixels, got {picture.width} x {picture.height}"
-                )
-            return np.rint(input_from_picture(picture, spec) * 255).astype(np.uint8)
-    except PICTURE_FAULTS as fault:
-        raise ValueError(f"{file} cannot be read as a PNG or JPEG picture: {fault}") from fault
+        with opened(file.read_bytes(), ImageLimits()) as picture:
+            return to_levels(input_from_picture(picture, spec))
+    except (NotTaken, OSError) as fault:
+        raise ValueError(f"{file} cannot be read: {fault}") from fault
 
 
-def _opened(data: bytes) -> Image.Image:
-    """The picture, of which no pixel is decoded yet."""
-    if data.startswith(PNG_SIGNATURE):
-        return PngImageFile(io.BytesIO(data))
-    if data.startswith(JPEG_SIGNATURE):
-        return JpegImageFile(io.BytesIO(data))
-    raise ValueError("its bytes begin as neither")
-
-
-def _digest(files: Mapping[str, Path]) -> str:
+def _digest(contents: Mapping[str, str]) -> str:
     digest = hashlib.sha256()
-    for name, file in files.items():
-        content = hashlib.sha256(file.read_bytes()).hexdigest()
+    for name, content in contents.items():
         digest.update(f"{json.dumps(name)} {content}\n".encode())
     return digest.hexdigest()
 

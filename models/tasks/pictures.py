@@ -7,7 +7,7 @@ Where the data folder holds ``train``, ``validation`` and ``test`` and nothing e
 splits; else whole classes are split by shares. What begins with a dot is not looked at.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,14 @@ import torch
 from torch import Tensor
 
 from models.episodes import Noticed
+from models.pictures.inputs import AS_IS, DRAWN, PREPARATIONS, preparation_settings
 from models.tasks.arrays import in_classes
 from models.tasks.classes import LabelledExamples
 from models.tasks.picture_files import is_dark_on_light, picture_spec, read_pictures
+from models.tasks.preparing import notice_preparation
 from models.tasks.splits import SPLITS, Splits, split_as_told, split_by_shares
 
+AUTO = "auto"  # the preparation that suits the training pictures
 LEAST_CLASSES = 2  # of every split; to tell apart
 LEAST_PICTURES = 2  # of every class; one to learn from and one to ask about
 LEFT_BY_OTHERS = {"Thumbs.db", "desktop.ini", "__MACOSX"}
@@ -33,36 +36,37 @@ def load_pictures(
     *,
     cache: Path | None = None,
     progress: Callable[[int], None] = lambda done: None,
-    size: int | Sequence[int] = 32,
-    mode: str = "RGB",
-    resample: str = "lanczos",
-    invert: bool | None = None,
-    background: int = 255,
+    preparation: str = AS_IS,
+    stroke: object = None,
     turns: bool = False,
     mirror: bool = False,
     distort: float = 0.0,
     validation: float = 0.15,
     test: float = 0.2,
     split_seed: int = 1,
+    **picture: Any,
 ) -> LabelledExamples:
     """The classes below a folder; ``cache`` keeps the shrunken pictures, by their content.
 
-    size … background: ``models/preprocessing.py``; invert None: true where the training pictures
-    are dark on light; turns, mirror, distort: ``LabelledExamples``; validation, test, split_seed:
-    ``split_by_shares``, where the folder has no splits of its own.
-
-    Raises FileNotFoundError where there is no such folder, ValueError with the file or class that
-    is not as expected.
+    preparation ``auto``: ``models/tasks/preparing.py``; turns, mirror, distort:
+    ``LabelledExamples``; validation, test, split_seed: ``split_by_shares``, where the folder has no
+    splits of its own; picture: ``picture_spec``, and where invert is left open it is true for
+    training pictures that are dark on light. Raises FileNotFoundError where there is no such
+    folder, ValueError with the file or class that is not as expected.
     """
-    spec = picture_spec(
-        size=size, mode=mode, resample=resample, invert=invert, background=background
-    )
+    spec = picture_spec(**picture)
     classes, told = find_classes(folder)
     splits = _splits(classes, told, {"validation": validation, "test": test, "seed": split_seed})
-    files = _files(classes)
-    examples, digest = read_pictures(files, spec, name="pictures", cache=cache, progress=progress)
+    each = list(classes.values())
+    suits = _preparation(preparation, stroke, spec, [each[i] for i in splits["train"]])
+    spec |= suits.settings
+    examples, digest, said = read_pictures(
+        _files(classes), spec, name="pictures", cache=cache, progress=progress
+    )
     counts = tuple(map(len, classes.values()))
-    noticed = _polarity(examples, counts, splits) if invert is None else Noticed()
+    is_open = picture.get("invert") is None and spec.get("preparation") not in DRAWN
+    noticed = _polarity(examples, counts, splits) if is_open else Noticed()
+    settings, said = suits.settings | noticed.settings, (*suits.said, *noticed.said, *said)
     return LabelledExamples(
         name="pictures",
         examples=255 - examples if noticed.settings.get("invert") else examples,
@@ -75,8 +79,21 @@ def load_pictures(
         mirror=mirror,
         distort=distort,
         beyond="border",
-        noticed=noticed,
+        noticed=Noticed(settings=settings, said=said),
     )
+
+
+def _preparation(
+    named: str, stroke: object, spec: dict[str, Any], trained: list[list[Path]]
+) -> Noticed:
+    """The settings of the preparation that is named, or of the one that suits what is trained on.
+
+    Raises ValueError as ``preparation_settings``.
+    """
+    if named == AUTO:
+        return notice_preparation(trained, spec)
+    known = (AUTO, *PREPARATIONS)
+    return Noticed(settings=preparation_settings(named, stroke, known=known))
 
 
 def _polarity(examples: Tensor, counts: tuple[int, ...], splits: Splits) -> Noticed:

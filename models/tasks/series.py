@@ -6,7 +6,7 @@ split  (tasks,) train, validation or test; may be left out
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,12 @@ from torch import Tensor
 
 from models.episodes import Episodes, EpisodeShape, Noticed, Supply
 from models.tasks.arrays import digest_of_file, notice_spread, read_floats, read_npz, read_words
+from models.tasks.contents import content_of, say_equal_rows
+from models.tasks.resolving import check_resolved
 from models.tasks.splits import Splits, split_as_told, split_by_shares
 
 LEAST_TASKS = 1  # of every split
+NARROW = 0.01  # of the deviation over all tasks: a task's own is hard to see
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,11 @@ class Series:
         test_rows = [str(row) for row in self.splits["test"]]
         return {"name": "series", "digest": self.digest, "test_classes": test_rows}
 
+    def contents(self, split: str) -> dict[str, str]:
+        """A digest of the points of each of the split's tasks, by its row."""
+        points = torch.cat([self.x, self.y], dim=2).numpy()
+        return {str(row): content_of(points[row]) for row in self.splits[split]}
+
     def supply(self) -> Supply:
         """What there is to draw from."""
         counts = {split: (self.x.shape[1],) * len(rows) for split, rows in self.splits.items()}
@@ -118,13 +126,27 @@ def load_series(
             rows, validation=validation, test=test, seed=split_seed, least=LEAST_TASKS, what="tasks"
         )
     progress(len(x))
-    trained = x[splits["train"]].reshape(-1, x.shape[2])
+    said = say_equal_rows(np.concatenate([x, y], axis=2), [""] * len(x), "curve")
+    trained = x[splits["train"]]
+    spread = notice_spread(trained.reshape(-1, x.shape[2])) if standardise else Noticed()
     return Series(
         x=torch.from_numpy(x),
         y=torch.from_numpy(y),
         splits=splits,
         digest=digest_of_file(file),
-        noticed=notice_spread(trained) if standardise else Noticed(),
+        noticed=replace(spread, said=(*said, *_narrow_in_words(trained))),
+    )
+
+
+def _narrow_in_words(x: NDArray[np.float32]) -> tuple[str, ...]:
+    """Of each number of the inputs x (tasks, T, Din) that is about the same all along a task."""
+    wide = x.astype(np.float64)
+    within, over_all = np.median(wide.std(axis=1), axis=0), wide.std(axis=(0, 1))
+    narrow = np.flatnonzero((within > 0) & (within < NARROW * over_all))
+    return tuple(
+        f"x: within a task, column {column} differs by less than a hundredth of what it does over "
+        "all tasks; subtract each task's own origin, or little can be learned of it"
+        for column in narrow
     )
 
 
@@ -135,4 +157,7 @@ def _by_point(array: NDArray[Any], name: str) -> NDArray[np.float32]:
             f"{name}: expected the shape (tasks, points) or (tasks, points, width), got "
             f"{array.shape}"
         )
-    return read_floats(array if array.ndim == 3 else array[:, :, None], name)
+    points = array if array.ndim == 3 else array[:, :, None]
+    floats = read_floats(points, name)
+    check_resolved(points, name, "task")
+    return floats
