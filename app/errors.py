@@ -116,6 +116,12 @@ def refusal(code: str, pointer: str, detail: str) -> ServiceError:
     return ServiceError(code, detail, errors=[FieldError(pointer=pointer, detail=detail)])
 
 
+def other_content() -> ServiceError:
+    """The refusal of an Idempotency-Key that stands for another request."""
+    detail = "this Idempotency-Key was used with other content; use a new key"
+    return ServiceError("idempotency-mismatch", detail)
+
+
 def refuse_places(places: Iterable[int | str], detail: str, *, pointer: str) -> None:
     """Raises validation for the first 20 places below ``pointer``; without any does nothing."""
     first = [

@@ -17,6 +17,7 @@ from app.inputs.images import ImageLimits
 from app.inputs.support_sets import Given, SupportSet
 from app.values.arrays import INPUT, TARGET, Arrays, count_of
 from app.values.description import Description, InputSpec
+from app.values.novelty import novelty_of
 from app.values.ways import ALL, AUTO, BAYESIAN, HEAD, KERNEL
 
 Scores = NDArray[np.floating[Any]]
@@ -68,7 +69,9 @@ class Kind(ABC):
 
     @abstractmethod
     def score(self, outputs: Scores, targets: NDArray[Any]) -> float | None:
-        """The mean score of (Q, outputs); None where that is no finite number."""
+        """The mean score of (Q, outputs) values or scores, with nothing beside them; None where
+        that is no finite number.
+        """
 
     @abstractmethod
     def blank_targets(self, examples: int, outputs: int) -> NDArray[Any]:
@@ -152,7 +155,14 @@ class Classification(Kind):
     def readable(
         self, outputs: Scores, classes: Classes, *, values: int, top_k: int | None = None
     ) -> list[dict[str, Any]]:
-        return [_class_prediction(row, classes or (), top_k) for row in softmax(outputs)]
+        """``novelty``: None of a model that knows nothing of its inputs."""
+        scores, beside = outputs[:, :values], outputs[:, values:]
+        rows = softmax(scores)
+        novelties = [novelty_of(float(far[0])) if len(far) else None for far in beside]
+        return [
+            _class_prediction(row, int(best), classes or (), top_k) | {"novelty": novelty}
+            for row, best, novelty in zip(rows, scores.argmax(axis=1), novelties, strict=True)
+        ]
 
     def score(self, outputs: Scores, targets: NDArray[Any]) -> float | None:
         if not np.isfinite(outputs).all():
@@ -266,10 +276,11 @@ def _value(
 
 
 def _class_prediction(
-    row: NDArray[np.float64], classes: Sequence[str], top_k: int | None
+    row: NDArray[np.float64], best: int, classes: Sequence[str], top_k: int | None
 ) -> dict[str, Any]:
-    """``top_k`` keeps only that many of the probabilities, the largest."""
-    best = int(row.argmax())
+    """best: of the scores, whose probabilities may be alike; ``top_k`` keeps only that many of
+    them, the largest.
+    """
     order = np.argsort(-row, kind="stable")[:top_k] if top_k else range(len(classes))
     kept = {classes[int(index)]: float(row[int(index)]) for index in order}
     return {"label": classes[best], "probability": float(row[best]), "probabilities": kept}

@@ -21,13 +21,14 @@ from app.inputs.images import (
     decode_data_url,
     picture_area,
     read_picture,
+    shrunk_anyway,
 )
 from app.inputs.numbers import read_numbers, shape_in_words
+from app.inputs.vectors import read_vector
 from app.values.description import ANY_WIDTH, InputSpec
 
 PICTURES_NDIM: Final = 4  # (S, C, H, W)
 DEFLATED, INVERTED, SHAPE = ".deflated", ".inverted", ".shape"
-MAX_FULL_SIZE_PICTURES: Final = 16  # decoding so many takes seconds already
 
 
 def check_lengths(inputs: Sequence[Any], targets: Sequence[Any], pointer: str) -> None:
@@ -53,7 +54,7 @@ def read_examples(
     spec = _measured(spec, values, pointer)
     places = [f"{pointer}/{index}" for index in range(len(values))]
     found = [_without_url(v, spec, place) for v, place in zip(values, places, strict=True)]
-    _check_area(found, limits, pointer)
+    _check_area(found, spec, limits, pointer)
     examples = np.empty((len(values), *spec.shape), np.float32)
     for index, (example, place) in enumerate(zip(found, places, strict=True)):
         examples[index] = _read_example(example, spec, place, limits)
@@ -138,7 +139,7 @@ def _as_levels(name: str, array: NDArray[Any]) -> dict[str, NDArray[Any]] | None
 
 
 def _from_levels(levels: NDArray[np.uint8], *, inverted: bool) -> NDArray[np.float32]:
-    """Bytes -> float32 in [0, 1] by the very operations of models/preprocessing.py."""
+    """Bytes -> float32 in [0, 1] by the very operations of models/pictures/inputs.py."""
     pixels = levels.astype(np.float32) / np.float32(255)
     return 1 - pixels if inverted else pixels
 
@@ -150,36 +151,37 @@ def _without_url(value: object, spec: InputSpec, pointer: str) -> object:
             detail = f"expected {_forms_in_words(spec)}, got a string"
             raise refusal("validation", pointer, detail)
         _check_takes_pictures(spec, pointer)
-        media_type, data = decode_data_url(value, pointer=pointer)
-        return UploadedPicture(media_type=media_type, data=data)
+        return decode_data_url(value, pointer=pointer)
     if isinstance(value, UploadedPicture):
         _check_takes_pictures(spec, pointer)
     return value
 
 
-def _check_area(examples: Sequence[object], limits: ImageLimits, pointer: str) -> None:
+def _check_area(
+    examples: Sequence[object], spec: InputSpec, limits: ImageLimits, pointer: str
+) -> None:
     """Refuses before any decoding what small files would make of one request's work."""
-    if len(examples) <= MAX_FULL_SIZE_PICTURES:
+    most = limits.max_together_px
+    if spec.preprocessing is None or len(examples) * limits.max_area_px <= most:
         return  # each is bounded by itself
-    most = MAX_FULL_SIZE_PICTURES * limits.max_area_px
     area = 0
     for index, example in enumerate(examples):
         if isinstance(example, UploadedPicture):
             place = f"{pointer}/{index}"
-            area += picture_area(example.data, example.media_type, pointer=place, limits=limits)
+            area += picture_area(example, spec=spec.preprocessing, pointer=place, limits=limits)
         if area > most:
-            detail = f"expected at most {most} pixels in all pictures together, got more"
+            what = f"at most {most} pixels in all pictures together"
+            detail = f"expected {what}, got more; {shrunk_anyway(spec.preprocessing)}"
             raise refusal("image-too-large", pointer, detail)
 
 
 def _read_example(
     example: object, spec: InputSpec, pointer: str, limits: ImageLimits
 ) -> NDArray[np.floating[Any]]:
+    if not spec.takes_pictures:
+        return read_vector(example, spec.shape, spec.preprocessing, pointer)
     if isinstance(example, UploadedPicture) and spec.preprocessing is not None:
-        data, media_type = example.data, example.media_type
-        return read_picture(
-            data, media_type, spec=spec.preprocessing, pointer=pointer, limits=limits
-        )
+        return read_picture(example, spec=spec.preprocessing, pointer=pointer, limits=limits)
     return read_numbers(example, spec.shape, pointer)
 
 
@@ -198,13 +200,13 @@ def _measured(spec: InputSpec, values: Sequence[Any], pointer: str) -> InputSpec
 
 
 def _check_takes_pictures(spec: InputSpec, pointer: str) -> None:
-    if spec.preprocessing is None:
+    if not spec.takes_pictures:
         detail = f"expected {_forms_in_words(spec)}, got a picture"
         raise refusal("shape-mismatch", pointer, detail)
 
 
 def _forms_in_words(spec: InputSpec) -> str:
-    picture = "" if spec.preprocessing is None else " or a data URL"
+    picture = " or a data URL (data:image/png;base64,…)" if spec.takes_pictures else ""
     return shape_in_words(spec.shape) + picture
 
 

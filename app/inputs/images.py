@@ -1,73 +1,86 @@
 """From the bytes of a picture that a stranger sent to a network's input.
 
-What can be refused by its header is; no pixel is decoded before the size is known, and no decoder
-but Pillow's for PNG and JPEG ever sees the bytes. It must not know where the bytes came from.
+What a picture is and whether it is one is told in ``models/pictures``, as for training; here a
+refusal is made of it. It must not know where the bytes came from.
 """
 
 import base64
 import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from io import BytesIO
 from threading import BoundedSemaphore
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 
 from app.errors import refusal
-from models.preprocessing import input_from_picture
+from models.pictures.inputs import DRAWN as DRAWN
+from models.pictures.inputs import input_from_picture
+from models.pictures.opening import ImageLimits as ImageLimits
+from models.pictures.opening import NotTaken, opened, picture_size
+from models.pictures.signatures import JPEG, PNG, WEBP, name_of
 
-DECODERS: Final = {"image/png": PngImageFile, "image/jpeg": JpegImageFile}
-NAMES: Final = {"image/png": "a PNG", "image/jpeg": "a JPEG"}
-PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+IMAGE_TYPES: Final = ("image/png", "image/jpeg", "image/webp")
+DECLARED: Final = {
+    "image/png": PNG,
+    "image/x-png": PNG,
+    "image/jpeg": JPEG,
+    "image/jpg": JPEG,
+    "image/pjpeg": JPEG,
+    "image/webp": WEBP,
+}
+ANY_BYTES: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
+OTHERS: Final = {
+    "image/gif": "a GIF",
+    "image/bmp": "a BMP",
+    "image/x-ms-bmp": "a BMP",
+    "image/tiff": "a TIFF",
+    "image/svg+xml": "an SVG",
+    "image/heic": "a HEIC",
+    "image/heif": "a HEIC",
+    "image/avif": "an AVIF",
+    "application/pdf": "a PDF",
+}
+CODES: Final = {"another type": "unsupported-media-type", "too large": "image-too-large"}
 BASE64URL: Final = str.maketrans("-_", "+/")
+WHITESPACE: Final = frozenset(" \t\r\n")
+SHORTEST_LINE: Final = 60  # of wrapped base64: PEM has 64 a line, MIME and GNU base64 76
 PNG_URL: Final = "data:image/png;base64,"
 SMALL_URL: Final = 8192
 SMALL_PX: Final = 128 * 128
 LARGE_PX: Final = 1_000_000
+HUGE_PX: Final = 16_000_000
 _DECODING_LARGE: Final = BoundedSemaphore(2)  # 16 megapixels take 260 MB on their way, from 2 kB
-MAX_PNG_CHUNKS: Final = 10_000  # a picture has some dozens; each is walked by Pillow as well
-MAX_JPEG_SCANS: Final = 100  # each scan of a progressive JPEG costs a pass over all its pixels
-
-# What Pillow raises on bytes that are not what they claim to be; anything else is our mistake.
-PICTURE_FAULTS: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageLimits:
-    """The largest picture that is decoded, in pixels of one side and of the whole area."""
-
-    max_side_px: int = 4096
-    max_area_px: int = 16_000_000
+_DECODING_HUGE: Final = BoundedSemaphore(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadedPicture:
-    """A picture's bytes as a form carried them, with the type that the sender declared."""
+    """A picture's bytes, and what it was declared to be: "a PNG"; None: to be told by its bytes."""
 
-    media_type: str
     data: bytes
+    declared: str | None = None
 
 
-def decode_data_url(url: str, *, pointer: str) -> tuple[str, bytes]:
-    """The declared media type and the bytes of a data URL in base64 or base64url, padded or not.
+def decode_data_url(url: str, *, pointer: str) -> UploadedPicture:
+    """The picture of a data URL in base64 or base64url, padded or not, wrapped into lines or not.
 
-    Raises ServiceError: unsupported-media-type unless PNG or JPEG is declared, else invalid-image.
+    Raises ServiceError: unsupported-media-type where it is declared as another type than PNG, JPEG,
+    WebP or just bytes, else invalid-image.
     """
     head, comma, text = url.partition(",")
-    media_type, *parameters = head[len("data:") :].lower().split(";")
-    _check_media_type(media_type, pointer)
+    media_type, *parameters = (part.strip() for part in head[len("data:") :].lower().split(";"))
+    if media_type not in DECLARED and media_type not in ANY_BYTES:
+        detail = f"expected {', '.join(IMAGE_TYPES)}, got {OTHERS.get(media_type, 'another type')}"
+        raise refusal("unsupported-media-type", pointer, detail)
     if not comma or parameters[-1:] != ["base64"]:
         raise refusal("invalid-image", pointer, "expected ;base64, before the bytes, got none")
-    if not text:
+    data = _decode_base64(_unwrapped(text), pointer)
+    if not data:
         raise refusal("invalid-image", pointer, "expected bytes after the comma, got none")
-    return media_type, _decode_base64(text, pointer)
+    return UploadedPicture(data=data, declared=DECLARED.get(media_type))
 
 
 def is_small_png(url: str) -> bool:
@@ -85,45 +98,76 @@ def is_small_png(url: str) -> bool:
     return bool(width * height <= SMALL_PX)
 
 
-def picture_area(data: bytes, media_type: str, *, pointer: str, limits: ImageLimits) -> int:
-    """How many pixels one still PNG or JPEG has; none of them is decoded.
+def picture_area(
+    picture: UploadedPicture, *, spec: Mapping[str, Any], pointer: str, limits: ImageLimits
+) -> int:
+    """How many pixels one still picture has; none of them is decoded.
 
     Raises ServiceError: unsupported-media-type, image-too-large or invalid-image.
     """
-    with _opened(data, media_type, pointer, limits) as picture:
-        return picture.width * picture.height
+    with _refused(picture, spec, pointer):
+        width, height = picture_size(picture.data, limits)
+        return width * height
 
 
 def read_picture(
-    data: bytes, media_type: str, *, spec: Mapping[str, Any], pointer: str, limits: ImageLimits
+    picture: UploadedPicture, *, spec: Mapping[str, Any], pointer: str, limits: ImageLimits
 ) -> NDArray[np.float32]:
-    """The (C, H, W) float32 input that ``spec`` makes of one still PNG or JPEG.
+    """The (C, H, W) float32 input that ``spec`` makes of one still PNG, JPEG or WebP.
 
     Raises ServiceError: unsupported-media-type, image-too-large or invalid-image.
     """
-    with _opened(data, media_type, pointer, limits) as picture:
-        width, height = picture.size
-        with _DECODING_LARGE if width * height > LARGE_PX else nullcontext():
-            return input_from_picture(picture, spec)
+    with _refused(picture, spec, pointer):
+        width, height = picture_size(picture.data, limits)
+        with _turn(width * height), opened(picture.data, limits) as found:
+            return input_from_picture(found, spec)
+
+
+def shrunk_anyway(spec: Mapping[str, Any]) -> str:
+    """The way out for pictures that are too large."""
+    height, width = spec["size"]
+    return f"pictures are shrunk to {width} x {height} anyway: send smaller ones"
 
 
 @contextmanager
-def _opened(
-    data: bytes, media_type: str, pointer: str, limits: ImageLimits
-) -> Iterator[Image.Image]:
-    """The picture after all that its header tells; what decoding it raises becomes a refusal."""
-    declared = media_type.partition(";")[0].strip().lower()
-    _check_media_type(declared, pointer)
+def _turn(area: int) -> Iterator[None]:
+    """Few large pictures at a time, and one huge one."""
+    with (
+        _DECODING_HUGE if area > HUGE_PX else nullcontext(),
+        _DECODING_LARGE if area > LARGE_PX else nullcontext(),
+    ):
+        yield
+
+
+@contextmanager
+def _refused(picture: UploadedPicture, spec: Mapping[str, Any], pointer: str) -> Iterator[None]:
+    """A picture that is not what it was declared to be, or is not taken, becomes a refusal."""
+    if picture.declared is not None and (name := name_of(picture.data)) != picture.declared:
+        detail = f"expected {picture.declared}, as declared, got {name}"
+        raise refusal("invalid-image", pointer, detail)
     try:
-        if declared == "image/png":
-            _check_png(data, pointer, limits)
-        with DECODERS[declared](BytesIO(data)) as picture:
-            _check_size(*picture.size, pointer=pointer, limits=limits)
-            _check_scans(data, declared, pointer)
-            yield picture
-    except PICTURE_FAULTS as fault:
-        detail = f"expected {NAMES[declared]}, got bytes that are none"
-        raise refusal("invalid-image", pointer, detail) from fault
+        yield
+    except NotTaken as fault:
+        way_out = f"; {shrunk_anyway(spec)}" if fault.reason == "too large" else ""
+        code = CODES.get(fault.reason, "invalid-image")
+        raise refusal(code, pointer, fault.detail + way_out) from fault
+
+
+def _unwrapped(text: str) -> str:
+    """The text without the ends of its lines; spaces alone stand for them where all lines are
+    equally long.
+    """
+    if not any(sign in text for sign in WHITESPACE):
+        return text
+    ended = text.replace("\t", "").replace("\r", "\n").lstrip(" ").split("\n")
+    joined = "".join(line.strip(" ") for line in ended) if len(ended) > 1 else ended[0]
+    lines = joined.split(" ", len(joined) // SHORTEST_LINE)
+    lengths = {len(line) for line in lines[:-1]}
+    are_lines = len(lengths) == 1 and min(lengths) >= SHORTEST_LINE
+    # a + that was lost leaves lines of another length, or less than whole groups of four
+    if are_lines and all(len(line) % 4 == 0 for line in lines):
+        return joined.replace(" ", "")
+    return joined
 
 
 def _decode_base64(text: str, pointer: str) -> bytes:
@@ -139,53 +183,3 @@ def _decode_base64(text: str, pointer: str) -> bytes:
         hint = "; a + in a URL arrives as a space, send base64url" if " " in text else ""
         detail = f"expected base64, got something else{hint}"
         raise refusal("invalid-image", pointer, detail) from None
-
-
-def _check_media_type(media_type: str, pointer: str) -> None:
-    if media_type not in DECODERS:
-        raise refusal(
-            "unsupported-media-type", pointer, "expected image/png or image/jpeg, got another type"
-        )
-
-
-def _check_size(width: int, height: int, *, pointer: str, limits: ImageLimits) -> None:
-    if width == 0 or height == 0:
-        raise refusal("invalid-image", pointer, "expected a picture with pixels, got one without")
-    if max(width, height) > limits.max_side_px or width * height > limits.max_area_px:
-        side, area = limits.max_side_px, limits.max_area_px
-        detail = f"expected at most {side} pixels a side and {area} in all, got more"
-        raise refusal("image-too-large", pointer, detail)
-
-
-def _check_png(data: bytes, pointer: str, limits: ImageLimits) -> None:
-    if len(data) < 33 or data[:16] != PNG_SIGNATURE + b"\x00\x00\x00\rIHDR":
-        raise ValueError("no PNG header")
-    _check_size(*struct.unpack(">II", data[16:24]), pointer=pointer, limits=limits)
-    kinds = list(_png_chunks(data))
-    if kinds.count(b"IHDR") != 1:  # the last one would count, and the first was looked at
-        raise ValueError("more than one header")
-    if b"acTL" in kinds:
-        raise refusal("invalid-image", pointer, "expected one still picture, got an animation")
-
-
-def _png_chunks(data: bytes) -> Iterator[bytes]:
-    """The type of each chunk up to IEND; an error where the file is cut off or a checksum wrong."""
-    view, start, kind = memoryview(data), len(PNG_SIGNATURE), b""
-    for _ in range(MAX_PNG_CHUNKS):
-        length, kind = struct.unpack_from(">I4s", data, start)
-        end = start + 8 + length
-        (checksum,) = struct.unpack_from(">I", data, end)
-        if zlib.crc32(view[start + 4 : end]) != checksum:
-            raise ValueError("wrong checksum")
-        yield kind
-        if kind == b"IEND":
-            return
-        start = end + 4
-    raise ValueError("too many chunks")
-
-
-def _check_scans(data: bytes, media_type: str, pointer: str) -> None:
-    if media_type == "image/jpeg" and data.count(b"\xff\xda") > MAX_JPEG_SCANS:
-        raise refusal(
-            "invalid-image", pointer, f"expected at most {MAX_JPEG_SCANS} scans, got more"
-        )

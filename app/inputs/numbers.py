@@ -14,11 +14,17 @@ from app.errors import kind_of, refusal, refuse_places
 
 FLOAT32_END: Final = 2.0**128 - 2.0**103  # the least number that float32 rounds to infinity
 
+FILL: Final = "; fill it in, or adapt a checkpoint trained on data with missing numbers (NaN)"
 
-def read_numbers(value: object, shape: tuple[int, ...], pointer: str) -> NDArray[np.float64]:
+
+def read_numbers(
+    value: object, shape: tuple[int, ...], pointer: str, *, missing: Sequence[float] | None = None
+) -> NDArray[np.float64]:
     """Nested lists of numbers as an array of ``shape``; a leading axis of length 1 may be missing.
 
-    Raises ServiceError: validation, ragged-array or shape-mismatch.
+    missing: what stands for a ``null``, for each number in reading order; () where a checkpoint has
+    none, None where nothing could be missing. Raises ServiceError: validation, ragged-array or
+    shape-mismatch.
     """
     level: list[Any] = [value]
     found: tuple[int, ...] = ()
@@ -27,14 +33,18 @@ def read_numbers(value: object, shape: tuple[int, ...], pointer: str) -> NDArray
         if len(lengths) > 1:
             break
         level, found = list(chain.from_iterable(level)), (*found, *lengths)
-    _check_kinds(level, found, pointer)
+    if missing and len(level) == len(missing):
+        level = [m if x is None else x for x, m in zip(level, missing, strict=True)]
+    _check_kinds(level, found, pointer, to_do="" if missing is None else FILL)
     if not _fits(found, shape):
         detail = f"expected {shape_in_words(shape)}, got {shape_in_words(found)}"
         raise refusal("shape-mismatch", pointer, detail)
     return _finite(level, found, pointer).reshape(shape)
 
 
-def _check_kinds(level: Sequence[object], found: tuple[int, ...], pointer: str) -> None:
+def _check_kinds(
+    level: Sequence[object], found: tuple[int, ...], pointer: str, *, to_do: str
+) -> None:
     kinds = set(map(type, level))
     if kinds <= {int, float}:
         return
@@ -42,7 +52,8 @@ def _check_kinds(level: Sequence[object], found: tuple[int, ...], pointer: str) 
         detail = "expected lists of one length in each axis, got several"
         raise refusal("ragged-array", pointer, detail)
     strangers = [i for i, entry in enumerate(level) if type(entry) not in (int, float, list)]
-    detail = f"expected a number, got {kind_of(level[strangers[0]])}"
+    stranger = level[strangers[0]]
+    detail = f"expected a number, got {kind_of(stranger)}{to_do if stranger is None else ''}"
     refuse_places((_place(i, found) for i in strangers), detail, pointer=pointer)
 
 

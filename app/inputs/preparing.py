@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-Warning = Mapping[str, str]  # code, pointer, detail
+from app.inputs.images import DRAWN
+from app.values.warnings import Warning, warning
 
 TOUCHING: Final = 0.75  # of the pictures: of sets of ten held-out characters at most 0.3 do
 MARGIN: Final = 1 / 7  # of a side
@@ -38,10 +39,12 @@ def look_at(
 
     Numbers are taken as they are: of them it is only said.
     """
+    are_pictures = not any(isinstance(one, list) for one in given)
     corrects = () if preprocessing is None else preprocessing.get("corrects", ())
+    if takes_ink(preprocessing) and not are_pictures:  # of pictures that is seen one by one
+        corrects = ("polarity", "frame")
     if preprocessing is None or not corrects:
         return Prepared(preprocessing=None, warnings=())
-    are_pictures = not any(isinstance(one, list) for one in given)
     changed, said = dict(preprocessing), list[Warning]()
     if "polarity" in corrects and is_negative(x):
         said.append(_said("negative", pointer, corrected=are_pictures))
@@ -51,6 +54,11 @@ def look_at(
         changed["margin"] = round(MARGIN * min(preprocessing["size"]))
     corrected = changed if said and are_pictures else None
     return Prepared(preprocessing=corrected, warnings=tuple(said))
+
+
+def takes_ink(preprocessing: Mapping[str, Any] | None) -> bool:
+    """Whether pictures become their ink, strokes of 1 on a ground of 0."""
+    return preprocessing is not None and preprocessing.get("preparation") in DRAWN
 
 
 def is_negative(x: NDArray[np.float32]) -> bool:
@@ -86,4 +94,4 @@ WORDS: Final = {
 
 def _said(code: str, pointer: str, *, corrected: bool) -> Warning:
     what, done, to_do = WORDS[code]
-    return {"code": code, "pointer": pointer, "detail": f"{what}; {done if corrected else to_do}"}
+    return warning(code, pointer, f"{what}; {done if corrected else to_do}")

@@ -4,7 +4,7 @@ It knows no row, no blob and no HTTP.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.errors import refusal
@@ -38,9 +38,13 @@ class SupportSet:
 
 
 def image_limits(settings: Settings) -> ImageLimits:
-    """The settings' bounds on a picture."""
-    return ImageLimits(
-        max_side_px=settings.max_image_side_px, max_area_px=settings.max_image_area_px
+    """The bounds on a picture, as in training unless the settings lower them."""
+    most = ImageLimits()
+    side, area = settings.max_image_side_px, settings.max_image_area_px
+    return replace(
+        most,
+        max_side_px=min(side or most.max_side_px, most.max_side_px),
+        max_area_px=min(area or most.max_area_px, most.max_area_px),
     )
 
 

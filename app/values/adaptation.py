@@ -25,7 +25,9 @@ class NewAdaptation:
     learned ones, or none; example_weight: of one input, as the function of this name counts it;
     batch_key: equal for adaptations that fit one stacked call; *_digest: blobs of named arrays;
     preprocessing: of pictures, where it is not the checkpoint's; warnings: code, pointer and detail
-    of what the caller should know.
+    of what the caller should know; key_id: of whom asked; extends_id: whose support set is part of
+    this one's; work_digest: equal in a tenant where the work is; webhook: the URL that is told;
+    trace_context: W3C traceparent of the request.
     """
 
     id: str
@@ -48,12 +50,19 @@ class NewAdaptation:
     ttl_seconds: int | None
     preprocessing: Mapping[str, Any] | None = None
     warnings: Sequence[Mapping[str, str]] = ()
+    key_id: str | None = None
+    extends_id: str | None = None
+    work_digest: str | None = None
+    webhook: str | None = None
+    trace_context: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adaptation(NewAdaptation):
-    """One row: what was accepted, where it stands, and what came of it. Times: seconds since
-    1970.
+    """One row: what was accepted, where it stands, and what came of it.
+
+    made_by: the code, the libraries and the device that adapted; support_forgotten_at: when the
+    support set was let go, for a tenant that does not keep it. Times: seconds since 1970.
     """
 
     status: Status
@@ -65,6 +74,8 @@ class Adaptation(NewAdaptation):
     predictions: list[dict[str, Any]] | None
     error: dict[str, str] | None
     timing: dict[str, Any] | None
+    made_by: dict[str, Any] | None
+    support_forgotten_at: float | None
     created_at: float
     queued_at: float
     started_at: float | None
@@ -74,12 +85,16 @@ class Adaptation(NewAdaptation):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a worker reports of a succeeded adaptation."""
+    """What a worker reports of a succeeded adaptation; warnings: those of its queries; made_by:
+    the code, the libraries, the device and the recipe that adapted.
+    """
 
     phi_digest: str
     metrics: dict[str, Any]
     predictions: list[dict[str, Any]] | None
     timing: dict[str, Any]
+    warnings: Sequence[Mapping[str, str]] = ()
+    made_by: dict[str, Any] | None = None
 
 
 def example_steps(

@@ -18,7 +18,7 @@ class CheckpointRef:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointRow:
     """One version; description: what its file says; bytes: of the file; parameters: numbers in
-    θ.
+    θ; aliases: of whoever asked.
     """
 
     ref: CheckpointRef
@@ -26,3 +26,4 @@ class CheckpointRow:
     parameters: int
     description: Description
     created_at: float
+    aliases: tuple[str, ...] = ()

@@ -12,11 +12,15 @@ class InputSpec:
     """What a checkpoint takes for one example.
 
     shape: (C, H, W) of a picture, () or (1,) for one number, or ANY_WIDTH; preprocessing: how a
-    picture becomes that input, None where the checkpoint takes no pictures.
+    picture, or numbers of which some are missing or are names, become that input; None for numbers.
     """
 
     shape: tuple[int, ...]
     preprocessing: Mapping[str, Any] | None = None
+
+    @property
+    def takes_pictures(self) -> bool:
+        return self.preprocessing is not None and self.preprocessing.get("kind") != "numbers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 
 queued ─► running ─► succeeded ─► expired
    │         │           └─► failed (its parameters were lost for good)
-   │         ├─────► failed
+   │         ├─────► failed ─► expired
    │         └─► queued (its worker was lost, or the store was away)
    └──► cancelled ◄──┘
 """
@@ -33,6 +33,7 @@ CHANGES = frozenset(
         (Status.RUNNING, Status.CANCELLED),
         (Status.SUCCEEDED, Status.EXPIRED),
         (Status.SUCCEEDED, Status.FAILED),
+        (Status.FAILED, Status.EXPIRED),
     }
 )
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 Activity = Literal["fetching", "reading", "training", "choosing", "testing"]
 
+LOOKED_EVERY_S = 0.02
 STALLED_S = 120  # room for loading a checkpoint, a compilation, one long step
 
 
@@ -40,18 +41,21 @@ class Reached:
 class Progress:
     """When the work was last seen to move, and whether it was told to stop.
 
-    show: what is done with every ``Reached``, in the thread that works.
+    show: what is done with every ``Reached``, in the thread that works. look: asked in that thread
+    as well, LOOKED_EVERY_S at the most often, for the reason to stop if there is one.
     """
 
     def __init__(
         self,
         *,
         show: Callable[[Reached], None] = lambda reached: None,
+        look: Callable[[], str | None] = lambda: None,
         stalled_s: float = STALLED_S,
     ) -> None:
         self._show = show
+        self._look = look
         self._stalled_s = stalled_s
-        self._moved_at = time.monotonic()
+        self._moved_at = self._looked_at = time.monotonic()
         self._stop_reason: str | None = None
 
     def moved(self, reached: Reached | None = None) -> None:
@@ -59,6 +63,9 @@ class Progress:
         self._moved_at = time.monotonic()
         if reached is not None:
             self._show(reached)
+        if self._moved_at - self._looked_at >= LOOKED_EVERY_S:
+            self._looked_at = self._moved_at
+            self._stop_reason = self._stop_reason or self._look()
         if self._stop_reason is not None:
             raise Stopped(self._stop_reason)
 
