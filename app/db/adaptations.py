@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, and_, bindparam, insert, update
+from sqlalchemy import Connection, Row, and_, bindparam, insert, select, update
 
 from app.db import claims
 from app.db.connections import now_s
 from app.db.events import record, record_all
 from app.db.lookups import adaptation_of
 from app.db.tables import adaptations as t
+from app.db.turns import had_its_turn, whose_turn
 from app.values.adaptation import Adaptation, NewAdaptation, Outcome, example_steps
 from app.values.checkpoint import CheckpointRef
 from app.values.lifecycle import Status, advance
@@ -55,7 +56,9 @@ SUCCEED: Final = (
         phi_digest=bindparam("phi"),
         metrics=bindparam("measured"),
         predictions=bindparam("predicted"),
+        warnings=bindparam("said"),
         timing=bindparam("took"),
+        made_by=bindparam("made"),
     )
 )
 
@@ -81,23 +84,31 @@ def claim(
     most_example_steps: int,
     hint: str | None = None,
 ) -> list[Adaptation]:
-    """Makes *running*, for this worker, the hinted or oldest waiting row and up to ``limit`` of
-    its like.
+    """Makes *running*, for this worker, the hinted or oldest waiting row of the tenant whose turn
+    it is, and up to ``limit`` of its like: half of them other tenants' where those wait.
 
     A row whose batch died before is claimed by itself. Two workers never claim the same row.
     """
-    first = claims.first_waiting(connection, t, SIZE, hint=hint)
+    turn = whose_turn(connection)
+    if not turn:
+        return []
+    own, others = t.c.tenant_id == turn[0], turn[1:]
+    first = claims.first_waiting(connection, t, SIZE, hint=hint, among=own)
     if first is None:
         return []
+    like = t.c.batch_key == first.batch_key
     rows = claims.claim(
         connection,
         t,
         first,
-        t.c.batch_key == first.batch_key,
+        and_(like, own),
         worker=worker,
-        limit=_at_once(first, limit, most_example_steps),
+        limit=most_together(first, limit, most_example_steps),
         lease_s=lease_s,
+        beside=and_(like, t.c.tenant_id.in_(others)) if others else None,
     )
+    if others:
+        had_its_turn(connection, turn[0])
     told = [(row.id, {"worker": worker, "epoch": row.epoch}) for row in rows]
     record_all(connection, Status.RUNNING, told)
     claimed = (adaptation_of(row) for row in rows)
@@ -124,7 +135,9 @@ def succeed(connection: Connection, ended: Sequence[tuple[Adaptation, Outcome]])
             "phi": outcome.phi_digest,
             "measured": outcome.metrics,
             "predicted": outcome.predictions,
+            "said": [dict(warning) for warning in (*adaptation.warnings, *outcome.warnings)],
             "took": outcome.timing,
+            "made": outcome.made_by,
         }
         for adaptation, outcome in held
     ]
@@ -174,16 +187,21 @@ def recover_lost(connection: Connection) -> list[str]:
     return [row.id for row in rows]
 
 
-def expire_due(connection: Connection) -> list[str]:
-    """*succeeded* rows past their time become *expired*; their ids."""
-    due = and_(t.c.status == Status.SUCCEEDED, t.c.expires_at <= now_s())
-    status = advance(Status.SUCCEEDED, Status.EXPIRED)
-    ids = list(
-        connection.execute(update(t).where(due).values(status=status).returning(t.c.id)).scalars()
-    )
-    for adaptation_id in ids:
-        record(connection, adaptation_id, status)
-    return ids
+def expire_due(connection: Connection, *, limit: int = 1000) -> list[str]:
+    """*succeeded* and *failed* rows past their time become *expired*, up to ``limit`` of each;
+    their ids.
+    """
+    expired: list[str] = []
+    for before in (Status.SUCCEEDED, Status.FAILED):
+        due = and_(t.c.status == before, t.c.expires_at <= now_s())
+        some = select(t.c.id).where(due).limit(limit).with_for_update(skip_locked=True)
+        chosen = list(connection.execute(some).scalars())
+        if chosen:
+            status = advance(before, Status.EXPIRED)
+            connection.execute(update(t).where(t.c.id.in_(chosen)).values(status=status))
+            record_all(connection, status, [(one, {}) for one in chosen])
+        expired += chosen
+    return expired
 
 
 def give_back(
@@ -221,14 +239,14 @@ def _tell_queued(
     record_all(connection, Status.QUEUED, told)
 
 
-def _at_once(first: Row[Any], limit: int, most_example_steps: int) -> int:
+def most_together(first: Row[Any] | Adaptation, limit: int, most_example_steps: int) -> int:
     """How many rows like this one a batch takes; one that is compared goes by itself."""
     if first.assess or first.adapts == AUTO:
         return 1
     return max(1, min(limit, most_example_steps // max(1, _work_of(first))))
 
 
-def _work_of(row: Row[Any]) -> int:
+def _work_of(row: Row[Any] | Adaptation) -> int:
     """What one row adds to the work of its batch."""
     weight: int = row.example_weight
     return weight * example_steps(

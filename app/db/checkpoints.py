@@ -12,23 +12,29 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    case,
     func,
     insert,
     or_,
     select,
+    update,
 )
 from sqlalchemy.sql.elements import ColumnElement
 
 from app.db.connections import now_s
+from app.db.tables import adaptations
+from app.db.tables import checkpoint_aliases as aliases
 from app.db.tables import checkpoints as t
 from app.db.tenants import ensure_tenant, lock_tenant
 from app.values.checkpoint import CheckpointRef, CheckpointRow
 from app.values.description import Description, read_description
+from app.values.lifecycle import Status
 from app.values.tenants import SHARED
 
 DESCRIPTIONS_KEPT: Final = 64
 LISTED: Final = 100  # versions in a part of the list
 NAMES_LISTED: Final = 1000
+DEFAULT_ALIAS: Final = "default"
 
 Place = tuple[str, int, bool]  # of a version in the list: name, number, whether it is a shared one
 KEY: Final = (t.c.tenant_id, t.c.name, t.c.version)
@@ -36,14 +42,27 @@ ORDER: Final = (t.c.name, t.c.version.desc(), t.c.tenant_id == SHARED)
 
 
 def _visible(tenant_id: Any) -> ColumnElement[bool]:
-    return or_(t.c.tenant_id == tenant_id, t.c.tenant_id == SHARED)
+    return and_(or_(t.c.tenant_id == tenant_id, t.c.tenant_id == SHARED), t.c.deleted_at.is_(None))
+
+
+def _default_first(tenant_id: Any, name: Any) -> ColumnElement[int]:
+    """Orders the version that the tenant's alias ``default`` stands for before all others."""
+    of = aliases.c
+    chosen = select(of.version).where(
+        of.tenant_id == tenant_id, of.name == name, of.alias == DEFAULT_ALIAS
+    )
+    return case((t.c.version == chosen.scalar_subquery(), 0), else_=1)
 
 
 # Built once, and without the description, which is some kilobytes of JSON.
 FIND: Final = (
     select(*(column for column in t.c if column is not t.c.description))
     .where(_visible(bindparam("of_tenant")), t.c.name == bindparam("of_name"))
-    .order_by(t.c.tenant_id == SHARED, t.c.version.desc())
+    .order_by(
+        _default_first(bindparam("of_tenant"), bindparam("of_name")),
+        t.c.tenant_id == SHARED,
+        t.c.version.desc(),
+    )
     .limit(1)
 )
 FIND_PINNED: Final = FIND.where(t.c.version == bindparam("of_version"))
@@ -76,15 +95,21 @@ def add_version(
     size: int,
     parameters: int,
     description: dict[str, Any],
-) -> CheckpointRow:
-    """The version that this digest already has under its name, or the next one."""
+) -> tuple[CheckpointRow, bool]:
+    """The version that this digest already has under its name, also where it was deleted, or the
+    next one; and whether there was none.
+    """
     ensure_tenant(connection, tenant_id)
     lock_tenant(connection, tenant_id)  # or two at once would take the same number
     name = description["name"]
     mine = (t.c.tenant_id == tenant_id, t.c.name == name)
     found = connection.execute(select(t).where(*mine, t.c.digest == digest)).one_or_none()
+    if found and found.deleted_at is not None:
+        again = update(t).where(*mine, t.c.digest == digest).values(deleted_at=None)
+        connection.execute(again)
     if found:
-        return _row(found, read_description(found.description))
+        row = _row(found, read_description(found.description))
+        return row, found.deleted_at is not None
     last = select(func.coalesce(func.max(t.c.version), 0) + 1).where(*mine).scalar_subquery()
     statement = insert(t).values(
         tenant_id=tenant_id,
@@ -96,13 +121,16 @@ def add_version(
         description=description,
         created_at=now_s(),
     )
-    return _row(connection.execute(statement.returning(t)).one(), read_description(description))
+    added = connection.execute(statement.returning(t)).one()
+    return _row(added, read_description(description)), True
 
 
 def find_version(
     connection: Connection, tenant_id: str, name: str, version: int | None
 ) -> CheckpointRow | None:
-    """The tenant's own version, else the shared one; the newest where no version is asked for."""
+    """The tenant's own version, else the shared one; where none is asked for the one that its alias
+    ``default`` stands for, else the newest.
+    """
     asked = {"of_tenant": tenant_id, "of_name": name, "of_version": version}
     row = connection.execute(FIND if version is None else FIND_PINNED, asked).one_or_none()
     return _row(row, _description(connection, row)) if row else None
@@ -191,3 +219,32 @@ def _row(row: Row[Any], description: Description) -> CheckpointRow:
         description=description,
         created_at=row.created_at,
     )
+
+
+def delete_version(connection: Connection, tenant_id: str, name: str, version: int) -> bool:
+    """Ends a tenant's version, whose number is never given twice; False where there is none."""
+    same = (t.c.tenant_id == tenant_id, t.c.name == name, t.c.version == version)
+    statement = update(t).where(*same, t.c.deleted_at.is_(None)).values(deleted_at=now_s())
+    return connection.execute(statement).rowcount == 1
+
+
+def uses_of(connection: Connection, ref: CheckpointRef) -> str | None:
+    """What still needs a tenant's own version, in words; None: nothing."""
+    named = (aliases.c.tenant_id == ref.tenant_id, aliases.c.name == ref.name)
+    alias = select(aliases.c.alias).where(*named, aliases.c.version == ref.version).limit(1)
+    found = connection.execute(alias).scalar()
+    if found is not None:
+        return "an alias stands for it"
+    a = adaptations.c
+    lives = or_(a.expires_at.is_(None), a.expires_at > now_s())
+    needs = and_(
+        a.checkpoint_tenant_id == ref.tenant_id,
+        a.checkpoint_name == ref.name,
+        a.checkpoint_version == ref.version,
+        or_(
+            a.status.in_([Status.QUEUED, Status.RUNNING]),
+            and_(a.status == Status.SUCCEEDED, lives),
+        ),
+    )
+    used = select(a.id).where(a.tenant_id == ref.tenant_id, needs).limit(1)
+    return None if connection.execute(used).first() is None else "adaptations still live from it"

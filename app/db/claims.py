@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from sqlalchemy import (
-    CTE,
     Column,
     ColumnElement,
     Connection,
     Row,
+    Select,
     Table,
     and_,
     case,
@@ -27,6 +27,7 @@ from app.db.connections import now_s
 from app.values.lifecycle import Status, advance
 
 ATTEMPTS_ALONE: Final = 3
+POSTGRESQL: Final = "postgresql"
 
 
 class Held(Protocol):
@@ -46,13 +47,20 @@ def next_waiting(connection: Connection, t: Table, *, older_than_s: float = 0) -
 
 
 def first_waiting(
-    connection: Connection, t: Table, columns: Sequence[Column[Any]], *, hint: str | None = None
+    connection: Connection,
+    t: Table,
+    columns: Sequence[Column[Any]],
+    *,
+    hint: str | None = None,
+    among: ColumnElement[bool] | None = None,
 ) -> Row[Any] | None:
-    """Id, alone and these columns of the hinted row if it still waits, else of the oldest.
+    """Id, alone and these columns of the hinted row if it still waits, else of the oldest; of all,
+    or among some.
 
     Two look-ups, each by an index.
     """
     waiting = select(t.c.id, t.c.alone, *columns).where(_waits(t))
+    waiting = waiting if among is None else waiting.where(among)
     hinted = waiting.where(t.c.id == hint)
     oldest = waiting.order_by(t.c.queued_at).limit(1)
     return connection.execute(hinted).first() or connection.execute(oldest).first()
@@ -67,15 +75,22 @@ def claim(
     worker: str,
     limit: int,
     lease_s: float,
+    beside: ColumnElement[bool] | None = None,
 ) -> Sequence[Row[Any]]:
     """Makes *running*, for this worker, the first waiting row and those like it: the rows.
 
-    A row whose batch died before is claimed by itself. Two workers never claim the same row.
+    beside: others that get up to half of the places, and all that those leave free. A row whose
+    batch died before is claimed by itself. Two workers never claim the same row.
     """
-    ids = _picked(t, first, like, limit)
+    same = _same(t, first, like)
+    if beside is None or first.alone or limit < 2:
+        ids = _oldest(t, same, limit).cte("picked").prefix_with("MATERIALIZED", dialect=POSTGRESQL)
+        chosen = t.c.id.in_(select(ids.c.id))
+    else:
+        chosen = t.c.id.in_(_shared(connection, t, same, _same(t, first, beside), limit))
     statement = (
         update(t)
-        .where(t.c.id.in_(select(ids.c.id)))
+        .where(chosen)
         .values(
             status=advance(Status.QUEUED, Status.RUNNING),
             epoch=t.c.epoch + 1,
@@ -153,15 +168,33 @@ def _queue_again(connection: Connection, t: Table, held: Sequence[Held], **value
     return kept
 
 
-def _picked(t: Table, first: Row[Any], like: ColumnElement[bool], limit: int) -> CTE:
-    """The ids of a waiting row and of the oldest ones like it, locked; others' are skipped.
+def _same(t: Table, first: Row[Any], like: ColumnElement[bool]) -> ColumnElement[bool]:
+    """The condition that a row goes into the batch of the first one."""
+    return t.c.id == first.id if first.alone else and_(like, t.c.alone.is_(False))
 
-    Materialised, or PostgreSQL may evaluate the limit more than once.
+
+def _oldest(t: Table, same: ColumnElement[bool], limit: int) -> Select[Any]:
+    """The ids of the oldest that wait, locked; others' are skipped.
+
+    Materialised where it is a part of a statement, or PostgreSQL may evaluate the limit more than
+    once.
     """
-    same = t.c.id == first.id if first.alone else and_(like, t.c.alone.is_(False))
     picked = select(t.c.id).where(_waits(t), same).order_by(t.c.queued_at).limit(limit)
-    locked = picked.with_for_update(skip_locked=True).cte("picked")
-    return locked.prefix_with("MATERIALIZED", dialect="postgresql")
+    return picked.with_for_update(skip_locked=True)
+
+
+def _shared(
+    connection: Connection,
+    t: Table,
+    same: ColumnElement[bool],
+    beside: ColumnElement[bool],
+    limit: int,
+) -> list[str]:
+    """The ids of both, oldest first, each with half of the places and what the other leaves."""
+    own = connection.execute(_oldest(t, same, limit)).scalars().all()
+    others = connection.execute(_oldest(t, beside, limit)).scalars().all()
+    kept = max(limit - len(others), (limit + 1) // 2)
+    return [*own[:kept], *others[: limit - len(own[:kept])]]
 
 
 def _waits(t: Table) -> ColumnElement[bool]:

@@ -1,4 +1,7 @@
-"""One event row per transition, numbered within its adaptation under that row's lock."""
+"""One event row per transition, numbered within its adaptation under that row's lock.
+
+Where an adaptation has a webhook, its end is owed to it from the same transaction on.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -6,7 +9,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, func, insert, select
 
 from app.db.connections import now_s
+from app.db.deliveries import owe
 from app.db.tables import events as t
+from app.values.event import Event
+from app.values.lifecycle import FINAL
 
 # Built once: putting a statement together takes as long as SQLite takes to run it.
 APPEND: Final = insert(t).values(
@@ -35,3 +41,14 @@ def record_all(
     ]
     if rows:
         connection.execute(APPEND, rows)
+    if kind in FINAL:
+        owe(connection, kind, [adaptation_id for adaptation_id, _ in of])
+
+
+def events_after(
+    connection: Connection, adaptation_id: str, number: int, *, limit: int | None = None
+) -> list[Event]:
+    """The events that follow this number, oldest first; all of them, or so many at most."""
+    query = select(t).where(t.c.adaptation_id == adaptation_id, t.c.number > number)
+    rows = connection.execute(query.order_by(t.c.number).limit(limit))
+    return [Event(number=row.number, kind=row.kind, detail=row.detail, at=row.at) for row in rows]
