@@ -1,15 +1,15 @@
 """News: what one process changed and others must know of at once, by Redis pub/sub.
 
-Who waits for an adaptation hears of its end, and every process forgets what it remembered of a
-changed row. News may be lost: who waits looks at the row from time to time as well, and nothing is
-remembered while the subscription does not stand.
+Who waits for an adaptation hears of its end, who follows it of every change, and every process
+forgets what it remembered of a changed row. News may be lost: who waits looks at the row from time
+to time as well, and nothing is remembered while the subscription does not stand.
 """
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from redis import Redis, RedisError
@@ -22,8 +22,12 @@ from app.messages.memory import Memory
 
 CHANNEL = "fewstep:changed"
 KEYS = "keys"  # in place of an adaptation's id
+MOVED = "moved "  # before the ids of adaptations that changed and have not ended
 RECONNECT_S = 0.5
+ENDED_WITHIN_S = 0.5
 SILENT_S = 1.0  # then it is asked whether it still stands
+
+Waiting = dict[str, set[asyncio.Event]]
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +38,13 @@ def tell_changed(redis: "Redis", adaptation_ids: Iterable[str]) -> bool:
     False where Redis is away.
     """
     return _tell(redis, adaptation_ids)
+
+
+def tell_moved(redis: "Redis", adaptation_ids: Iterable[str]) -> bool:
+    """Tells who follows these adaptations that they changed; nobody who waits for their end is
+    woken, and nothing is forgotten. False where Redis is away.
+    """
+    return _tell(redis, [MOVED + " ".join(adaptation_ids)])
 
 
 def tell_keys_changed(redis: "Redis") -> bool:
@@ -62,7 +73,8 @@ class News:
             redis_url, socket_connect_timeout=1, retry=Retry(NoBackoff(), 0)
         )
         self._memory = memory
-        self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._waiting: Waiting = defaultdict(set)
+        self._following: Waiting = defaultdict(set)
         self._listener: asyncio.Task[None] | None = None
 
     @asynccontextmanager
@@ -72,22 +84,22 @@ class News:
         try:
             yield
         finally:
-            self._listener.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._listener
+            while not self._listener.done():  # one that meets a time-out of its own may be lost
+                self._listener.cancel()
+                await asyncio.wait([self._listener], timeout=ENDED_WITHIN_S)
             await self._redis.aclose()
 
     @asynccontextmanager
-    async def ended(self, adaptation_id: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set when the adaptation ends; entered before its row is committed."""
-        event = asyncio.Event()
-        self._waiting[adaptation_id].add(event)
-        try:
+    async def ended(self, *adaptation_ids: str) -> AsyncIterator[asyncio.Event]:
+        """An event that is set when one of these ends; entered before their rows are committed."""
+        with _heard(self._waiting, adaptation_ids) as event:
             yield event
-        finally:
-            self._waiting[adaptation_id].discard(event)
-            if not self._waiting[adaptation_id]:
-                del self._waiting[adaptation_id]
+
+    @asynccontextmanager
+    async def moved(self, adaptation_id: str) -> AsyncIterator[asyncio.Event]:
+        """An event that is set whenever this adaptation changed."""
+        with _heard(self._following, [adaptation_id]) as event:
+            yield event
 
     async def _listen(self) -> None:
         while True:
@@ -119,9 +131,32 @@ class News:
         if word == KEYS:
             self._memory.forget_keys()
             return
+        if word.startswith(MOVED):
+            for one in word.removeprefix(MOVED).split():
+                _wake(self._following, one)
+            return
         self._memory.forget_phi(word)
-        for event in self._waiting.get(word, ()):
-            event.set()
+        _wake(self._waiting, word)
+        _wake(self._following, word)
+
+
+@contextmanager
+def _heard(waiting: Waiting, adaptation_ids: Iterable[str]) -> Iterator[asyncio.Event]:
+    event, ids = asyncio.Event(), list(adaptation_ids)
+    for one in ids:
+        waiting[one].add(event)
+    try:
+        yield event
+    finally:
+        for one in ids:
+            waiting[one].discard(event)
+            if not waiting[one]:
+                del waiting[one]
+
+
+def _wake(waiting: Waiting, adaptation_id: str) -> None:
+    for event in waiting.get(adaptation_id, ()):
+        event.set()
 
 
 async def _answer_to_ping(pubsub: PubSub) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
@@ -32,7 +33,7 @@ class BlobStore(Protocol):
     """
 
     def put(self, tenant: str, data: bytes) -> str:
-        """The SHA-256 under which data now lies; putting it again changes nothing.
+        """The SHA-256 under which data now lies; putting it again makes it as new, no more.
 
         Raises StoreFull.
         """
@@ -56,6 +57,18 @@ class BlobStore(Protocol):
 
     def exists(self, tenant: str, digest: str) -> bool:
         """Whether something lies under this name; get tells whether it is whole."""
+        ...
+
+    def tenants(self) -> Iterator[str]:
+        """Those that may have blobs, also where nobody knows them any more."""
+        ...
+
+    def older(self, tenant: str, than_s: float) -> Iterator[str]:
+        """The digests of the tenant's blobs that were last put so long ago, one after another."""
+        ...
+
+    def free(self, tenant: str, digest: str, *, older_than_s: float) -> bool:
+        """Removes the blob unless it was put again meanwhile; whether it is gone."""
         ...
 
 

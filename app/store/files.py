@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import time
 from typing import Final
+from uuid import uuid4
 
 from app.store.blobs import (
+    DIGEST,
+    TENANT,
     BlobMissing,
     StoreFull,
     StoreUnavailable,
@@ -39,7 +42,7 @@ class FileStore:
         digest = digest_of(data)
         path = self._path(tenant, digest)
         with _failures_named():
-            if _holds(path, data):
+            if _holds(path, data) and _renewed(path):
                 _sync_folder(path.parent)  # who wrote it may have died before that
             else:
                 self._write(path, data)
@@ -71,6 +74,38 @@ class FileStore:
 
     def exists(self, tenant: str, digest: str) -> bool:
         return self._path(tenant, digest).is_file()
+
+    def tenants(self) -> Iterator[str]:
+        with _failures_named():
+            names = sorted(path.name for path in self._root.iterdir() if path.is_dir())
+        yield from (name for name in names if TENANT.fullmatch(name))
+
+    def older(self, tenant: str, than_s: float) -> Iterator[str]:
+        with (
+            suppress(FileNotFoundError),
+            _failures_named(),
+            os.scandir(self._root / tenant) as all_,
+        ):
+            for entry in all_:
+                with suppress(FileNotFoundError):
+                    if DIGEST.fullmatch(entry.name) and _is_older(entry.path, than_s):
+                        yield entry.name
+
+    def free(self, tenant: str, digest: str, *, older_than_s: float) -> bool:
+        """Taken aside before its age is looked at: whoever puts it from then on writes it anew, and
+        whoever put it before made it too young.
+        """
+        path = self._path(tenant, digest)
+        aside = self._root / UNFINISHED / f"free-{uuid4().hex}"
+        with suppress(FileNotFoundError), _failures_named():
+            os.rename(path, aside)
+            if _is_older(aside, older_than_s):
+                aside.unlink()
+                return True
+            with suppress(FileExistsError):
+                os.link(aside, path)
+            aside.unlink()
+        return False
 
     def _path(self, tenant: str, digest: str) -> Path:
         return self._root / blob_name(tenant, digest)
@@ -140,6 +175,22 @@ def _holds(path: Path, data: bytes) -> bool:
         return path.stat().st_size == len(data) and path.read_bytes() == data
     except FileNotFoundError:
         return False
+
+
+def _renewed(path: Path) -> bool:
+    """Has the file be as old as one that is put now; False where it is gone meanwhile.
+
+    Looked at once more: it may have been taken aside between its being found and its being renewed.
+    """
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return path.exists()
+
+
+def _is_older(path: Path | str, than_s: float) -> bool:
+    return time() - os.stat(path).st_mtime > than_s
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,12 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import from_url
 
-from app.store.blobs import BlobMissing, StoreUnavailable, blob_name, checked, digest_of
+from app.store.blobs import (
+    DIGEST,
+    TENANT,
+    BlobMissing,
+    StoreUnavailable,
+    blob_name,
+    checked,
+    digest_of,
+)
 
 
 def open_bucket(url: str) -> "ObjectStore":
@@ -51,6 +60,36 @@ class ObjectStore:
             self._bucket.head(name)
             return True
         return False
+
+    def tenants(self) -> Iterator[str]:
+        with _answers_named("tenants"):
+            found = self._bucket.list_with_delimiter()["common_prefixes"]
+        names = (str(prefix).strip("/").rpartition("/")[2] for prefix in found)
+        yield from (name for name in sorted(names) if TENANT.fullmatch(name))
+
+    def older(self, tenant: str, than_s: float) -> Iterator[str]:
+        with _answers_named(tenant):
+            for portion in self._bucket.list(f"{tenant}/"):
+                for about in portion:
+                    name = str(about["path"]).rpartition("/")[2]
+                    if DIGEST.fullmatch(name) and _is_older(about, than_s):
+                        yield name
+
+    def free(self, tenant: str, digest: str, *, older_than_s: float) -> bool:
+        """Looked at again right before: an object store has no way to remove what did not change,
+        so the grace must be longer than that takes, and is by far.
+        """
+        name = blob_name(tenant, digest)
+        with suppress(BlobMissing), _answers_named(name):
+            if _is_older(self._bucket.head(name), older_than_s):
+                self._bucket.delete(name)
+                return True
+        return False
+
+
+def _is_older(about: Any, than_s: float) -> bool:
+    put_at: datetime = about["last_modified"]
+    return (datetime.now(UTC) - put_at).total_seconds() > than_s
 
 
 @contextmanager
