@@ -11,8 +11,11 @@ from app.values.progress import Progress, Reached
 
 if TYPE_CHECKING:
     from models.episodes import TaskDistribution
+    from models.files.checkpoint import Checkpoint
 
 OMNIGLOT_ADDRESS = "https://github.com/brendenlake/omniglot/raw/master/python/"
+CHOSEN = ("invert", "preparation", "stroke")  # of pictures, by their own look
+NUMBERS = {"kind": "numbers", "missing": None, "categories": None}  # none missing, and no names
 OMNIGLOT_ARCHIVES = ("images_background.zip", "images_evaluation.zip")
 
 
@@ -72,6 +75,24 @@ def open_data(config: dict[str, Any], given: Path | None, progress: Progress) ->
 
     moved(0)
     return open_distribution(config, folder=folder, cache=cache_folder(), progress=moved)
+
+
+def trained_on(loaded: "Checkpoint", purpose: str) -> dict[str, Any]:
+    """The recipe that a checkpoint was trained by; what was chosen by its training pictures is in
+    its distribution's table, not what other pictures would have.
+
+    Raises ValueError for imported weights, which have none to ``purpose`` them on.
+    """
+    recipe: dict[str, Any] | None = loaded.provenance.get("recipe")
+    if recipe is None:
+        raise ValueError(f"{loaded.name} was imported; nothing says what to {purpose} it on")
+    table: dict[str, Any] = recipe["distribution"]
+    if table["name"] == "pictures" and loaded.preprocessing is not None:
+        known = {key: loaded.preprocessing[key] for key in CHOSEN if key in loaded.preprocessing}
+        table = {key: value for key, value in table.items() if key not in CHOSEN} | known
+    if table["name"] == "features":
+        table = table | {"preprocessing": loaded.preprocessing or NUMBERS}
+    return recipe | {"distribution": table}
 
 
 def _download(address: str, target: Path, progress: Progress) -> None:

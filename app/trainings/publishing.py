@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import platform
 import shlex
 from collections.abc import Callable, Sequence
@@ -14,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 from app.trainings.choices import chosen_in_words
 from app.trainings.data import checkpoint_file
 from app.trainings.records import read_records
+from app.trainings.reliability import KEY, calibrated
+from app.trainings.reliability import in_words as reliability_in_words
 from app.trainings.rivals import in_words
 from app.trainings.runs import Run
+from app.trainings.seen import trained_classes
 from app.values.progress import Progress, Reached
 
 if TYPE_CHECKING:
@@ -37,22 +41,35 @@ def publish(
     """Writes the best θ by validation, with its score on test episodes, as a checkpoint file, and
     gives its path.
 
-    said: what decides the result of what the command line said: the recipe, and the name.
+    said: what decides the result of what the command line said: the recipe, and the name. Raises
+    NotFinite where the score is no finite number.
     """
     from models.files.checkpoint import dump_checkpoint
+    from models.outer_loop import NotFinite
 
     choice = _choose(run, progress) if run.recipe.validation.chooses else None
     if choice is not None:
         say(chosen_in_words(run.learner, choice))
     served = choice.loop if choice else run.recipe.inner_loop
     measured, rivals = _measure(run, served, progress)
+    if not math.isfinite(measured.mean):
+        raise NotFinite("the score on test episodes is not finite; no checkpoint was written")
     target = run.folder / f"{run.recipe.name}.safetensors"
     provenance = _provenance(run, said) | ({"chosen": asdict(choice)} if choice else {})
-    target.write_bytes(dump_checkpoint(_checkpoint(run, served, measured, provenance)))
+    made = _checkpoint(run, served, measured, provenance)
+    made = calibrated(made, run.distribution, run.recipe.validation.shape, progress)
+    target.write_bytes(dump_checkpoint(made))
     say(f"{target}: {measured.mean:.4f} ± {measured.ci95:.4f} over {TEST_EPISODES} test episodes")
-    for line in in_words(run.learner, measured, rivals):
+    for line in (*in_words(run.learner, measured, rivals), *_reliability(made)):
         say(line)
     return target
+
+
+def _reliability(made: "Checkpoint") -> list[str]:
+    from models.measuring.reliability import Reliability
+
+    found = made.evaluation[0].get(KEY)
+    return reliability_in_words(found and Reliability(**found))
 
 
 def wall_time_s(folder: Path) -> int | None:
@@ -146,7 +163,7 @@ def _provenance(run: Run, said: Sequence[str]) -> dict[str, Any]:
         "planned": recipe.iterations,
         "start": recipe.start and _start(recipe.start),
         "best_iteration": run.state.best_iteration,
-        "data": json.loads(json.dumps(run.distribution.describe())),
+        "data": json.loads(json.dumps(run.distribution.describe())) | trained_classes(run),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "hardware": _hardware(run.state.device),
     }

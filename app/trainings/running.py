@@ -16,7 +16,7 @@ from app.trainings.curves import draw_curve
 from app.trainings.data import open_data
 from app.trainings.publishing import publish
 from app.trainings.records import read_records, recording
-from app.trainings.runs import Run, check_device, resume_state, save_state
+from app.trainings.runs import Run, check_device, data_of, resume_state, save_state
 from app.values.progress import Progress, Reached, Stopped
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ class TrainingOrder:
     """What is to be trained, where, and how far.
 
     recipe: a shipped recipe's name or a .toml file; name: the checkpoint's, else the recipe's;
-    folder: of the run, else ``runs/NAME``; data: the data set's folder or file; threads 0: as many
-    as torch takes by itself; stop_after and seconds: how many outer steps, and how long, this call
+    folder: of the run, else ``runs/NAME``, of a shipped recipe the name it was given by, as
+    ``runs/paper/sinusoid``; data: the data set's folder or file; threads 0: as many as torch takes
+    by itself; stop_after and seconds: how many outer steps, and how long, this call
     trains (0: to the end); unfinished: a checkpoint is published where the run stands, too.
     """
 
@@ -94,14 +95,14 @@ def _open_run(order: TrainingOrder, progress: Progress, say: Say) -> Run:
     recipe = _named_recipe(order)
     distribution = open_data(recipe.distribution, order.data, progress)
     recipe = _fitted(recipe, distribution, say)
-    folder = order.folder or Path("runs") / recipe.name
+    folder = order.folder or Path("runs") / _folder_name(order, recipe)
     folder.mkdir(parents=True, exist_ok=True)
     learner = build_learner(recipe)
     return Run(
         recipe=recipe,
         learner=learner,
         distribution=distribution,
-        state=resume_state(recipe, learner, folder, order.device),
+        state=resume_state(recipe, learner, folder, order.device, data_of(distribution)),
         folder=folder,
     )
 
@@ -113,6 +114,11 @@ def _named_recipe(order: TrainingOrder) -> "Recipe":
     recipe = read_recipe(Path(order.recipe) if is_file else order.recipe)
     check_name(order.name or recipe.name)
     return recipe if order.name is None else replace(recipe, name=order.name)
+
+
+def _folder_name(order: TrainingOrder, recipe: "Recipe") -> str:
+    shipped = not order.recipe.endswith(".toml")
+    return order.name or (order.recipe if shipped else recipe.name)
 
 
 def _fitted(recipe: "Recipe", distribution: "TaskDistribution", say: Say) -> "Recipe":

@@ -27,6 +27,12 @@ class Run:
     folder: Path
 
 
+def data_of(distribution: "TaskDistribution") -> str | None:
+    """The digest of a distribution's data; None of one without data, or without a digest."""
+    digest = distribution.describe().get("digest")
+    return None if digest is None else str(digest)
+
+
 def log_of(folder: Path) -> Path:
     """The file with a line of JSON for every outer step."""
     return folder / "log.jsonl"
@@ -48,20 +54,27 @@ def check_device(name: str) -> None:
 
 
 def resume_state(
-    recipe: "Recipe", learner: "Learner", folder: Path, device: str
+    recipe: "Recipe", learner: "Learner", folder: Path, device: str, data: str | None
 ) -> "TrainingState":
     """The state that the folder holds, or a run's first; the log is cut to the state's steps.
 
-    Raises ValueError where the state or the θ to start from belongs to another recipe or network.
+    data: the digest of the data that it is to go on with, where they have one.
+
+    Raises ValueError where the state belongs to other data or another recipe, or the θ to start
+    from to another network.
     """
     from models.meta_training.training import start
-    from models.meta_training.training_state import load_state
+    from models.meta_training.training_state import OtherRun, load_state
 
     saved = _state_of(folder)
-    if saved.is_file():
-        state = load_state(recipe, saved.read_bytes(), device)
-    else:
-        state = start(recipe, learner, _warm_theta(recipe), device)
+    try:
+        if saved.is_file():
+            state = load_state(recipe, saved.read_bytes(), device, data)
+        else:
+            state = start(recipe, learner, _warm_theta(recipe), device)
+    except OtherRun as fault:
+        anew = f"begin anew with --out FOLDER, or by removing {folder}"
+        raise ValueError(f"{saved}: {fault}; go on with what it began with, or {anew}") from fault
     _keep_log_until(log_of(folder), state.iteration)
     return state
 
@@ -71,7 +84,7 @@ def save_state(run: Run) -> None:
     from models.meta_training.training_state import dump_state
 
     partial = run.folder / "state.partial"
-    partial.write_bytes(dump_state(run.recipe, run.state))
+    partial.write_bytes(dump_state(run.recipe, run.state, data_of(run.distribution)))
     partial.replace(_state_of(run.folder))
 
 

@@ -12,14 +12,19 @@ from rich.progress import Progress
 
 from app.cli.errors import in_one_line
 from app.cli.learning.bars import bars
-from app.trainings.data import checkpoint_file, open_data
+from app.trainings.data import checkpoint_file, open_data, trained_on
+from app.trainings.reliability import in_words as reliability_in_words
+from app.trainings.reliability import measured_of, reliability_of
 from app.trainings.rivals import in_words
+from app.trainings.seen import in_words as seen_in_words
+from app.trainings.seen import seen_in_training
 
 if TYPE_CHECKING:
     from models.episodes import EpisodeShape
     from models.files.checkpoint import Checkpoint
     from models.learner import InnerLoop
     from models.measuring.evaluation import Evaluation
+    from models.measuring.reliability import Reliability
 
 
 def evaluate(
@@ -48,10 +53,8 @@ def evaluate(
 
     with in_one_line(ValueError, OSError), bars() as shown:
         loaded = load_checkpoint(checkpoint_file(checkpoint).read_bytes())
-        recipe = loaded.provenance.get("recipe")
-        if recipe is None:
-            raise ValueError(f"{loaded.name} was imported; nothing says what to evaluate it on")
-        distribution = open_data(_as_trained(loaded, recipe), data, shown.progress)
+        recipe = trained_on(loaded, "evaluate")
+        distribution = open_data(recipe["distribution"], data, shown.progress)
     shape = _shape(recipe["validation"], way=way, shot=shot, query=query, kinds=kinds)
     with in_one_line(ValueError), Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task(f"{episodes} test episodes", total=episodes)
@@ -63,14 +66,28 @@ def evaluate(
             "protocol": "transductive" if transductive else "one by one",
             "progress": lambda done: bar.update(task, completed=done),
         }
-        subject = (loaded.learner, loaded.meta, _with_steps(loaded.recipe, steps), distribution)
+        loop = _with_steps(loaded.recipe, steps)
+        subject = (loaded.learner, loaded.meta, loop, distribution)
         measured, rivals = measure(*subject, **asked), evaluate_rivals(*subject, **asked)
+        asked_of = (loaded, loop, distribution, shape, episodes)
+        found = None if transductive else reliability_of(*asked_of)
+    seen = seen_in_training(loaded, distribution)
     if as_json:
-        beside = {name: asdict(rival) for name, rival in rivals.items()}
-        typer.echo(json.dumps(asdict(measured) | {"beside": beside}))
+        typer.echo(_in_json(measured, rivals, seen, found))
         return
-    for line in (_in_words(loaded, measured), *in_words(loaded.learner, measured, rivals)):
-        typer.echo(line)
+    lines = [_in_words(loaded, measured), *in_words(loaded.learner, measured, rivals)]
+    typer.echo("\n".join([*lines, *reliability_in_words(found), *seen_in_words(seen)]))
+
+
+def _in_json(
+    measured: "Evaluation",
+    rivals: "Mapping[str, Evaluation]",
+    seen: list[str] | None,
+    found: "Reliability | None",
+) -> str:
+    beside = {name: asdict(rival) for name, rival in rivals.items()}
+    told = {"beside": beside, "trained_on": seen, "reliability": found and measured_of(found)}
+    return json.dumps(asdict(measured) | told)
 
 
 def _shape(usual: Mapping[str, int], **asked: int | None) -> "EpisodeShape":
@@ -79,14 +96,6 @@ def _shape(usual: Mapping[str, int], **asked: int | None) -> "EpisodeShape":
 
     chosen: dict[str, Any] = {k: v or usual.get(k, 1) for k, v in asked.items()}
     return EpisodeShape(**chosen)
-
-
-def _as_trained(loaded: "Checkpoint", recipe: dict[str, Any]) -> dict[str, Any]:
-    """The distribution's table, whose polarity is the checkpoint's, not that of other pictures."""
-    table: dict[str, Any] = recipe["distribution"]
-    if table["name"] != "pictures" or loaded.preprocessing is None:
-        return table
-    return table | {"invert": loaded.preprocessing["invert"]}
 
 
 def _with_steps(recipe: "InnerLoop", steps: int | None) -> "InnerLoop":

@@ -37,9 +37,11 @@ def import_checkpoint(
 
 
 def _imported(file: Path, architecture: Path | None, name: str) -> bytes:
+    from models.files.text import read_written
     from models.importing.architecture import read_architecture
     from models.importing.finn2017 import import_finn2017
-    from models.importing.state_dict import import_state_dict, refuse_pickle
+    from models.importing.pickles import refuse_pickle
+    from models.importing.state_dict import import_state_dict
 
     prefix = _bundle_prefix(file)
     if prefix is not None and architecture is not None:
@@ -52,7 +54,7 @@ def _imported(file: Path, architecture: Path | None, name: str) -> bytes:
     if architecture is None:
         raise ValueError(f"{file.name}: say with --architecture FILE.toml which network it is for")
     command = _command(file.name, name, architecture.name)
-    described = read_architecture(architecture.read_text())
+    described = read_architecture(read_written(architecture))
     return import_state_dict(file, described, name=name, command=command)
 
 
