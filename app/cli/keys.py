@@ -1,7 +1,9 @@
 """``fewstep keys``: create, list and revoke API keys."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -18,6 +20,7 @@ from app.db.migrating import migrated
 from app.errors import ServiceError
 from app.messages.news import tell_keys_changed
 from app.settings import load_settings
+from app.values.caller import Scope
 from app.values.tenants import DEFAULT
 
 keys = typer.Typer(
@@ -30,6 +33,9 @@ def create(
     name: Annotated[str, typer.Option(help="What the key is for.")] = "",
     tenant: Tenant = DEFAULT,
     days: Annotated[int | None, typer.Option(min=1, help="How long it lives.")] = None,
+    scope: Annotated[
+        list[Scope] | None, typer.Option(help="What it may do, again for more; all unless said.")
+    ] = None,
 ) -> None:
     """Creates a key and prints it, this once; only its hash is kept."""
     if len(name) > NAME_CHARACTERS:
@@ -38,20 +44,32 @@ def create(
         )
     lifetime_s = None if days is None else days * 86_400.0
     with _database() as engine, in_one_line(ValueError), writing(engine) as connection:
-        secret = create_key(connection, tenant_id=tenant, name=name, lifetime_s=lifetime_s)
+        secret = create_key(
+            connection,
+            tenant_id=tenant,
+            name=name,
+            lifetime_s=lifetime_s,
+            scopes=scope or list(Scope),
+        )
     _tell_services()
     typer.echo("Keep it now, it is not shown again:", err=True)
     typer.echo(secret)
 
 
 @keys.command("list")
-def show() -> None:
+def show(
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each.")] = False,
+) -> None:
     """Lists the keys without their secrets."""
     with _database() as engine, reading(engine) as connection:
         rows = list_keys(connection)
     for row in rows:
+        if as_json:
+            typer.echo(json.dumps(asdict(row) | {"state": _state(row)}))
+            continue
         since = datetime.fromtimestamp(row.created_at, UTC).strftime("%Y-%m-%d")
-        typer.echo(f"{row.id}  {row.tenant_id}  {_state(row)}  since {since}  {row.name}")
+        can = ",".join(row.scopes)
+        typer.echo(f"{row.id}  {row.tenant_id}  {_state(row)}  since {since}  {can}  {row.name}")
 
 
 @keys.command("revoke")
