@@ -1,8 +1,10 @@
 """A tenant's adaptation by its id."""
 
+from collections.abc import Sequence
+
 from app.backends import Backends
 from app.db.connections import reading
-from app.db.lookups import find_lasting
+from app.db.lookups import find_all, find_lasting
 from app.errors import ServiceError
 from app.values.adaptation import Adaptation
 from app.values.lasting import Lasting
@@ -22,3 +24,9 @@ def find_lasting_adaptation(
     if found is None:
         raise ServiceError("not-found", "there is no such adaptation")
     return found
+
+
+def find_adaptations(backends: Backends, tenant_id: str, ids: Sequence[str]) -> list[Adaptation]:
+    """Those of a tenant's adaptations that there still are, in the order of their ids."""
+    with reading(backends.engine) as connection:
+        return find_all(connection, tenant_id, ids)

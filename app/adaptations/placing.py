@@ -6,26 +6,32 @@ Blob before row, row before message. It knows no torch: a support set is arrays 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from app.adaptations.choosing import choose_way, price_in_words
 from app.adaptations.finding import find_adaptation
 from app.adaptations.reading import read_query, read_support
+from app.adaptations.room import check_room
 from app.backends import Backends
 from app.checkpoints.registry import Reference, find_servable, parse_reference
 from app.db.adaptations import insert_queued
 from app.db.connections import reading, writing
 from app.db.idempotency import find_replay, keep_key
 from app.db.lookups import find
-from app.errors import ServiceError, refusal
+from app.errors import ServiceError, other_content, refusal
 from app.inputs.examples import check_lengths, pack_arrays
 from app.inputs.support_sets import (
     Given,
     SupportSet,
     check_amount,
 )
+from app.messages.webhooks.guard import check_webhook, rules_of
+from app.messages.webhooks.resolving import resolve
+from app.observing.phases import traced
+from app.observing.tracing import traceparent
 from app.settings import Settings
 from app.store import StoreFull, StoreUnavailable
 from app.values.adaptation import Adaptation, NewAdaptation, example_steps, example_weight
@@ -39,6 +45,7 @@ from app.values.ways import Way
 class AdaptOrder:
     """A request as the API hands it over: forms and types are checked, meanings are not.
 
+    key_id: of whom asks; at_once: how many its tenant may have queued and running.
     fingerprint: equal for requests of equal content; idempotency_key None: every order is a new
     one.
     """
@@ -47,6 +54,8 @@ class AdaptOrder:
     checkpoint: str | None
     extends: str | None
     support: Given
+    key_id: str | None = None
+    at_once: int | None = None
     query: Given | None = None
     adapts: str | None = None
     steps: int | None = None
@@ -55,10 +64,12 @@ class AdaptOrder:
     name: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     ttl_seconds: int | None = None
+    webhook: str | None = None
     idempotency_key: str | None = None
     fingerprint: str = ""
 
 
+@traced("place")
 def place_order(
     backends: Backends, order: AdaptOrder, adaptation_id: str
 ) -> tuple[Adaptation, bool]:
@@ -66,17 +77,18 @@ def place_order(
 
     Raises ServiceError for everything that is wrong with the order; then nothing was created.
     """
-    replayed = _replay(backends, order)
+    replayed = find_replayed(backends, order)
     if replayed:
         return replayed, True
-    new = _prepare(backends, order, adaptation_id)
+    check_room(backends, order.tenant_id, order.at_once)
+    new = prepare(backends, order, adaptation_id)
     try:
         with writing(backends.engine) as connection:
             row = insert_queued(connection, new)
             if order.idempotency_key is not None:
-                keep_key(connection, new, key=order.idempotency_key, fingerprint=order.fingerprint)
+                keep_order(connection, order, new.id)
     except IntegrityError:
-        first = _replay(backends, order)  # the same key, at the same time
+        first = find_replayed(backends, order)  # the same key, at the same time
         if first is None:
             raise
         return first, True
@@ -84,19 +96,38 @@ def place_order(
     return row, False
 
 
-def _replay(backends: Backends, order: AdaptOrder) -> Adaptation | None:
+def find_replayed(backends: Backends, order: AdaptOrder) -> Adaptation | None:
+    """The adaptation that the order's idempotency key led to before. Raises ServiceError
+    idempotency-mismatch where that order was another.
+    """
     if order.idempotency_key is None:
         return None
     with reading(backends.engine) as connection:
         kept = find_replay(connection, order.tenant_id, order.idempotency_key)
-        row = find(connection, order.tenant_id, kept[1]) if kept else None
-    if kept and kept[0] != order.fingerprint:
-        detail = "this Idempotency-Key was used with other content; use a new key"
-        raise ServiceError("idempotency-mismatch", detail)
+        found = kept.adaptation_id if kept else None
+        row = find(connection, order.tenant_id, found) if found else None
+    if kept and (kept.fingerprint != order.fingerprint or kept.adaptation_id is None):
+        raise other_content()
     return row
 
 
-def _prepare(backends: Backends, order: AdaptOrder, adaptation_id: str) -> NewAdaptation:
+def keep_order(connection: Connection, order: AdaptOrder, adaptation_id: str) -> None:
+    """Binds the order's idempotency key to its row. Raises IntegrityError where it is taken."""
+    keep_key(
+        connection,
+        order.tenant_id,
+        key=str(order.idempotency_key),
+        fingerprint=order.fingerprint,
+        adaptation_id=adaptation_id,
+    )
+
+
+def prepare(backends: Backends, order: AdaptOrder, adaptation_id: str) -> NewAdaptation:
+    """The order as a row that can be inserted, its blobs in the store. Raises ServiceError for
+    everything that is wrong with it.
+    """
+    if order.webhook is not None:
+        check_webhook(order.webhook, rules_of(backends.settings), resolve)
     base = _base(backends, order)
     _check_amounts(backends.settings, order, base)
     checkpoint = _checkpoint(backends, order, base)
@@ -104,7 +135,7 @@ def _prepare(backends: Backends, order: AdaptOrder, adaptation_id: str) -> NewAd
     way = choose_way(order.adapts, order.steps, order.step_size, about)
     read = read_support(backends, order.support, about, base)
     about, support = read.about, read.support
-    query = None if order.query is None else read_query(backends, order.query, read)
+    query, said = (None, ()) if order.query is None else read_query(backends, order.query, read)
     weight = example_weight(about.input.shape)
     work = weight * example_steps(
         examples=len(support),
@@ -114,9 +145,10 @@ def _prepare(backends: Backends, order: AdaptOrder, adaptation_id: str) -> NewAd
         recipe_steps=about.inner_loop.steps,
     )
     _check_work(backends.settings, work, way, weight, assess=order.assess)
-    return NewAdaptation(
+    new = NewAdaptation(
         id=adaptation_id,
         tenant_id=order.tenant_id,
+        key_id=order.key_id,
         task=about.task,
         checkpoint=checkpoint.ref,
         classes=support.classes,
@@ -134,8 +166,11 @@ def _prepare(backends: Backends, order: AdaptOrder, adaptation_id: str) -> NewAd
         metadata=order.metadata,
         ttl_seconds=order.ttl_seconds or backends.settings.default_ttl_seconds,
         preprocessing=read.preprocessing,
-        warnings=read.warnings,
+        extends_id=order.extends,
+        warnings=(*read.warnings, *said),
+        webhook=order.webhook,
     )
+    return replace(new, work_digest=_work_digest(new), trace_context=traceparent())
 
 
 def _base(backends: Backends, order: AdaptOrder) -> Adaptation | None:
@@ -146,6 +181,9 @@ def _base(backends: Backends, order: AdaptOrder) -> Adaptation | None:
         raise ServiceError("expired", "the adaptation to extend has expired")
     if base.status in (Status.FAILED, Status.CANCELLED):
         raise ServiceError("adaptation-failed", f"the adaptation to extend is {base.status}")
+    if base.support_forgotten_at is not None:
+        detail = "the support set of the adaptation to extend is kept no longer; send it again"
+        raise ServiceError("conflict", detail)
     return base
 
 
@@ -184,6 +222,13 @@ def _batch_key(ref: CheckpointRef, support: SupportSet, way: Way, *, assess: boo
     shapes = sorted((name, array.shape) for name, array in support.arrays.items())
     parts = [ref.digest, shapes, support.outputs, way.adapts, way.steps, assess]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _work_digest(new: NewAdaptation) -> str:
+    """Equal for adaptations that come to the same: one of them need not be worked out again."""
+    asked = [new.batch_key, new.classes, new.support_digest, new.query_digest, new.step_size]
+    parts = [*asked, new.preprocessing]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _keep(backends: Backends, tenant_id: str, arrays: Arrays) -> str:

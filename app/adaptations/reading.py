@@ -2,20 +2,23 @@
 takes them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from app.backends import Backends, read_blob
 from app.errors import ServiceError
+from app.inputs.columns import look_at_numbers
+from app.inputs.doubts import doubts_of_inputs, doubts_of_support
 from app.inputs.examples import unpack_arrays
-from app.inputs.preparing import Warning, look_at
+from app.inputs.preparing import look_at
 from app.inputs.support_sets import Given, SupportSet, check_classes, image_limits
 from app.kinds import find_kind
 from app.store import BlobDamaged, BlobMissing
 from app.values.adaptation import Adaptation
 from app.values.arrays import INPUT, Arrays
 from app.values.description import Description
+from app.values.warnings import Warning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +54,18 @@ def read_support(
         support=support,
         about=_of_shape(about, support),
         preprocessing=found.preprocessing,
-        warnings=found.warnings,
+        warnings=(*found.warnings, *_doubts(support, given, about)),
     )
 
 
-def read_query(backends: Backends, given: Given, read: Read) -> Arrays:
-    """The queries, read as the support set was. Raises like ``read_support``."""
+def read_query(backends: Backends, given: Given, read: Read) -> tuple[Arrays, tuple[Warning, ...]]:
+    """The queries, read as the support set was, and what is to be said of them. Raises like
+    ``read_support``.
+    """
     kind, support = find_kind(read.about.task), read.support
-    limits = image_limits(backends.settings)
-    return kind.read_query(given, read.about.input, support.classes, support.outputs, limits)
+    limits, spec = image_limits(backends.settings), read.about.input
+    query = kind.read_query(given, spec, support.classes, support.outputs, limits)
+    return query, tuple(doubts_of_inputs(query[INPUT], given.inputs, spec, given.inputs_at))
 
 
 def _extended(backends: Backends, given: Given, about: Description, base: Adaptation) -> Read:
@@ -76,8 +82,23 @@ def _extended(backends: Backends, given: Given, about: Description, base: Adapta
         support=support,
         about=about,
         preprocessing=base.preprocessing,
-        warnings=(*base.warnings, *found.warnings),
+        warnings=(
+            *_of_support(base.warnings),
+            *found.warnings,
+            *_doubts(added, given, about),
+        ),
     )
+
+
+def _doubts(support: SupportSet, given: Given, about: Description) -> tuple[Warning, ...]:
+    """Of the examples that were read of ``given``. Raises like ``look_at_numbers``."""
+    said = look_at_numbers(support.arrays, given, about)
+    return (*said, *doubts_of_support(support, given, about.input))
+
+
+def _of_support(warnings: Sequence[Warning]) -> tuple[Warning, ...]:
+    """Those that hold for whoever extends it: not those of its queries."""
+    return tuple(one for one in warnings if not one["pointer"].startswith("/query/"))
 
 
 def _prepared(about: Description, preprocessing: Mapping[str, Any] | None) -> Description:

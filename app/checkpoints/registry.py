@@ -2,13 +2,16 @@
 find them.
 """
 
+import math
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine
 
+from app.db.aliases import aliases_of, find_alias
 from app.db.checkpoints import (
     LISTED,
     Part,
@@ -60,13 +63,25 @@ def check_name(name: str) -> None:
 
 def find_checkpoint(engine: Engine, tenant_id: str, reference: Reference) -> CheckpointRow:
     """The version that a tenant means. Raises ServiceError ``not-found``."""
-    found = None
-    if reference.alias is None and (reference.version or 1) <= LAST_VERSION:
-        with reading(engine) as connection:
-            found = find_version(connection, tenant_id, reference.name, reference.version)
+    name, version, found = reference.name, reference.version, None
+    with reading(engine) as connection:
+        if reference.alias is not None:
+            version = find_alias(connection, tenant_id, name, reference.alias)
+        if (version or 1) <= LAST_VERSION and (version or not reference.alias):
+            found = find_version(connection, tenant_id, name, version)
     if found is None:
         raise ServiceError("not-found", "there is no such checkpoint")
     return found
+
+
+def with_aliases(
+    engine: Engine, tenant_id: str, rows: Sequence[CheckpointRow]
+) -> list[CheckpointRow]:
+    """The versions with the tenant's own aliases of each."""
+    with reading(engine) as connection:
+        known = aliases_of(connection, tenant_id, sorted({row.ref.name for row in rows}))
+    found = ((row, known.get((row.ref.name, row.ref.version), ())) for row in rows)
+    return [replace(row, aliases=tuple(aliases)) for row, aliases in found]
 
 
 def find_servable(engine: Engine, tenant_id: str, reference: Reference) -> CheckpointRow:
@@ -145,10 +160,26 @@ def install(
     """Makes checkpoint files versions of their names: blob before row.
 
     Raises models.files.checkpoint.InvalidCheckpoint where a file is none, ValueError where its name
-    or its kind of task is none, its queries would see each other or the tenant is reserved.
+    or its kind of task is none, its training did not end well, its queries would see each other or
+    the tenant is reserved.
     """
     refuse_reserved(tenant_id)
     return _install(engine, store, tenant_id, files)
+
+
+def check_trained(provenance: Mapping[str, Any], evaluation: Sequence[Mapping[str, Any]]) -> None:
+    """Raises ValueError where a training has outer steps left, or its score is no number."""
+    done, planned = (provenance.get(key) for key in ("iterations", "planned"))
+    if done is not None and planned is not None and done < planned:
+        raise ValueError(
+            f"its training is at outer step {done} of {planned}: go on with the command that began "
+            "it, and add the file that it ends with"
+        )
+    if not all(math.isfinite(one.get("mean", 0.0)) for one in evaluation):
+        raise ValueError(
+            "its training failed, its score is not finite: train it anew with other data, or a "
+            "lower learning_rate"
+        )
 
 
 def _install(
@@ -163,10 +194,11 @@ def _install(
         check_name(checkpoint.name)
         check_normalisation(checkpoint.inner_loop.normalisation)
         find_kind(checkpoint.learner.task)
+        check_trained(checkpoint.provenance, checkpoint.evaluation)
         digest = store.put(tenant_id, data)
         parameters = sum(tensor.numel() for tensor in checkpoint.meta.theta.values())
         with writing(engine) as connection:
-            row = add_version(
+            row, _ = add_version(
                 connection,
                 tenant_id,
                 digest,

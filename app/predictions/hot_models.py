@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
 
+from app.observing.metrics import PHI_HIT, PHI_MISS
+
 if TYPE_CHECKING:
     from models.served import ServedModel
 
@@ -28,14 +30,19 @@ class HotModels:
     def peek(self, tenant_id: str, digest: str) -> "ServedModel | None":
         """The model where it is hot, else None."""
         with self._lock:
-            return self._kept.get((tenant_id, digest))
+            model = self._kept.get((tenant_id, digest))
+        if model is not None:  # else it is asked for again, below
+            PHI_HIT.inc()
+        return model
 
     def get(self, tenant_id: str, digest: str, load: "Callable[[], ServedModel]") -> "ServedModel":
         """The model in this blob; raises what loading it raises."""
         key = (tenant_id, digest)
         with self._lock:
-            if key in self._kept:
-                return self._kept[key]
+            kept = self._kept.get(key)
+            (PHI_MISS if kept is None else PHI_HIT).inc()
+            if kept is not None:
+                return kept
             promise = self._loading.get(key)
             mine = promise is None
             if promise is None:

@@ -100,3 +100,16 @@ def _unadapted(backends: Backends, row: CheckpointRow) -> "ServedModel":
         detail = "this checkpoint needs the statistics of a support set; POST /adapt first"
         raise ServiceError("needs-adaptation", detail)
     return served
+
+
+def said_beside(model: "ServedModel") -> str | None:
+    """What a prediction says beside labels or values: ``novelty``, ``standard_deviation`` or
+    nothing.
+    """
+    from models.heads.bayesian import COVARIANCE
+    from models.heads.novelty import KNOWN
+
+    names = model.architecture.shapes
+    if COVARIANCE in names:
+        return "standard_deviation"
+    return "novelty" if KNOWN in names else None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from app.backends import Backends
 from app.errors import ServiceError, refusal
+from app.inputs.doubts import doubts_of_inputs
 from app.inputs.examples import check_lengths
 from app.inputs.images import is_small_png
 from app.inputs.support_sets import Given, check_amount, image_limits
@@ -26,7 +27,9 @@ from app.predictions.models import Found, find_model, remembered_model
 from app.settings import Settings
 from app.values.arrays import INPUT, TARGET, Arrays
 from app.values.description import InputSpec
+from app.values.novelty import warnings_of, without_labels
 from app.values.timing import Timing
+from app.values.warnings import Warning
 
 if TYPE_CHECKING:
     from models.served import ServedModel
@@ -42,7 +45,8 @@ LOADED_AT_ONCE: Final = 8
 class PredictOrder:
     """A request as its form was checked; one of adaptation and checkpoint is given.
 
-    size_bytes: of the request, by which it is known what may be done at once.
+    size_bytes: of the request, by which it is known what may be done at once; reject: whether
+    inputs that are like none of the support set get no label.
     """
 
     tenant_id: str
@@ -51,6 +55,7 @@ class PredictOrder:
     given: Given
     size_bytes: int = 0
     top_k: int | None = None
+    reject: bool = False
 
     @property
     def is_light(self) -> bool:
@@ -131,9 +136,10 @@ def check_order(settings: Settings, order: PredictOrder) -> None:
 def read_query(settings: Settings, model: "ServedModel", order: PredictOrder) -> Arrays:
     """The request's arrays. Raises ServiceError at an input or a target that does not fit."""
     about = model.about
-    spec = InputSpec(shape=about.input_shape, preprocessing=about.preprocessing)
+    if order.reject and model.classes is None:
+        raise refusal("validation", "/reject", "expected a classifier, got a model without classes")
     kind, limits = find_kind(about.task), image_limits(settings)
-    return kind.read_query(order.given, spec, model.classes, about.outputs, limits)
+    return kind.read_query(order.given, _spec_of(model), model.classes, about.outputs, limits)
 
 
 def answer(
@@ -145,12 +151,24 @@ def answer(
     told: dict[str, Any] = (
         {"checkpoint": found.checkpoint} if found.checkpoint else {"adaptation": order.adaptation}
     )
-    told["predictions"] = kind.readable(
-        outputs, found.model.classes, values=found.model.about.outputs, top_k=order.top_k
-    )
+    values = found.model.about.outputs
+    predictions = kind.readable(outputs, found.model.classes, values=values, top_k=order.top_k)
+    if warnings := _doubts(found, order, query) + warnings_of(predictions, order.given.inputs_at):
+        told["warnings"] = warnings
+    told["predictions"] = without_labels(predictions) if order.reject else predictions
     if TARGET in query:
-        told["metrics"] = {f"query_{kind.measure}": kind.score(outputs, query[TARGET])}
+        score = kind.score(outputs[:, :values], query[TARGET])
+        told["metrics"] = {f"query_{kind.measure}": score}
     return told
+
+
+def _doubts(found: Found, order: PredictOrder, query: Arrays) -> list[Warning]:
+    spec, given = _spec_of(found.model), order.given
+    return doubts_of_inputs(query[INPUT], given.inputs, spec, given.inputs_at)
+
+
+def _spec_of(model: "ServedModel") -> InputSpec:
+    return InputSpec(shape=model.about.input_shape, preprocessing=model.about.preprocessing)
 
 
 async def _find(
