@@ -16,10 +16,12 @@ from fastapi.routing import APIRoute
 from starlette.routing import Route
 
 from app.api.headers import parse_bearer, unauthenticated
+from app.api.rates import check_rate
 from app.api.service import Service, service_of
 from app.api.timing import timing_of
 from app.callers import caller_of, hash_of
 from app.errors import ServiceError
+from app.observing.metrics import CALLER_HIT, CALLER_MISS
 from app.values.caller import Caller, Scope
 
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:@/?#]+)(?::[0-9]{0,5})?")
@@ -36,7 +38,9 @@ class Needs:
     scope: Scope | None
 
     async def __call__(self, request: Request) -> Caller:
-        caller = await _caller(request, await service_of(request))
+        here = await service_of(request)
+        caller = await _caller(request, here)
+        await check_rate(request, here, caller)
         if self.scope is not None and self.scope not in caller.scopes:
             detail = f"expected a key with the scope {self.scope}, got one without it"
             raise ServiceError("forbidden", detail)
@@ -46,6 +50,8 @@ class Needs:
 AnyCaller = Annotated[Caller, Depends(Needs(None))]
 MayAdapt = Annotated[Caller, Depends(Needs(Scope.ADAPT))]
 MayPredict = Annotated[Caller, Depends(Needs(Scope.PREDICT))]
+MayKeepCheckpoints = Annotated[Caller, Depends(Needs(Scope.CHECKPOINTS))]
+MayAdminister = Annotated[Caller, Depends(Needs(Scope.ADMIN))]
 
 
 def needs_of(endpoint: Callable[..., Any]) -> Needs | None:
@@ -78,7 +84,9 @@ def direct(route: APIRoute) -> Route:
 async def _caller(request: Request, here: Service) -> Caller:
     secret = parse_bearer(request.headers.getlist("authorization"))
     key_hash = hash_of(secret) if secret is not None else ""
-    caller = here.memory.caller(key_hash) or await _look_up(here, key_hash)
+    caller = here.memory.caller(key_hash)
+    (CALLER_MISS if caller is None else CALLER_HIT).inc()
+    caller = caller or await _look_up(here, key_hash)
     if caller.key_id is None:
         _check_host(request, here.backends.settings.host)
     return caller

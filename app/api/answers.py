@@ -3,13 +3,20 @@
 import json
 from typing import Any
 
-from fastapi import Response
+from fastapi import Request, Response
 from pydantic import BaseModel
 
 from app.errors import PROBLEMS
 
 COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Makes retrying safe: the same key leads to what it first made.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
 
 
 def json_answer(
@@ -35,10 +42,19 @@ def problems(*codes: str, public: bool = False) -> dict[int | str, dict[str, Any
     public: without a key, so that no key can be wrong.
     """
     by_status: dict[int | str, list[str]] = {}
-    for code in (*codes, *(() if public else ("bad-request", "unauthenticated", "unavailable"))):
+    for code in (
+        *codes,
+        *(() if public else ("bad-request", "unauthenticated", "rate-limited", "unavailable")),
+    ):
         by_status.setdefault(PROBLEMS[code][0], []).append(code)
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
         status: {"description": ", ".join(f"`{code}`" for code in listed), "content": content}
         for status, listed in (by_status | {"default": ["internal"]}).items()
     }
+
+
+def is_known(request: Request, etag: str) -> bool:
+    """Whether If-None-Match names this version (RFC 9110, 13.1.2: weak comparison)."""
+    given = request.headers.get("if-none-match", "").split(",")
+    return any(one.strip().removeprefix("W/") in (etag, "*") for one in given)

@@ -1,10 +1,10 @@
 """The body of a request, taken only as far as it may be: its type, its size, its time.
 
-What can be refused before it is read, is; the connection is closed then, so that nobody waits for
-the rest of the body.
+What can be refused before it is read, is; what becomes of the rest then is told in ``unread``.
 """
 
 import asyncio
+import math
 from typing import Final
 
 from starlette.requests import ClientDisconnect, Request
@@ -12,6 +12,10 @@ from starlette.requests import ClientDisconnect, Request
 from app.api.headers import parse_parameters
 from app.errors import ServiceError
 
+MIB: Final = 2**20
+WAY_OUT: Final = (
+    "; pictures are shrunk to the checkpoint's input anyway, such as 28 x 28: send smaller ones"
+)
 UTF8: Final = frozenset({"utf-8", "utf8"})
 
 
@@ -21,8 +25,8 @@ async def read_body(request: Request, *, limit_bytes: int, timeout_s: float) -> 
     Raises ServiceError: payload-too-large, unsupported-media-type where it is compressed,
     bad-request where it is too slow or breaks off.
     """
-    _check_encoding(request)
-    _check_declared_length(request, limit_bytes)
+    check_encoding(request)
+    check_declared_length(request, limit_bytes, WAY_OUT)
     try:
         async with asyncio.timeout(timeout_s):
             body = await _collect(request, limit_bytes)
@@ -31,15 +35,7 @@ async def read_body(request: Request, *, limit_bytes: int, timeout_s: float) -> 
         raise ServiceError("bad-request", detail) from None
     except ClientDisconnect:
         raise ServiceError("bad-request", "expected the whole body, got a part of it") from None
-    request.state.body_is_read = True
     return body
-
-
-def has_unread_body(request: Request) -> bool:
-    """Whether bytes may still arrive that nobody is going to read."""
-    declared = request.headers.get("content-length", "0") != "0"
-    chunked = "transfer-encoding" in request.headers
-    return (declared or chunked) and not getattr(request.state, "body_is_read", False)
 
 
 def require_media_type(request: Request, *allowed: str) -> str:
@@ -61,29 +57,35 @@ def require_media_type(request: Request, *allowed: str) -> str:
     return media_type
 
 
-def _check_encoding(request: Request) -> None:
+def check_encoding(request: Request) -> None:
+    """Raises ServiceError unsupported-media-type for a compressed body."""
     encodings = ",".join(request.headers.getlist("content-encoding"))
     if encodings.strip().lower() not in ("", "identity"):
         detail = "expected a body without Content-Encoding, got a compressed one"
         raise ServiceError("unsupported-media-type", detail)
 
 
-def _check_declared_length(request: Request, limit_bytes: int) -> None:
+def check_declared_length(request: Request, limit_bytes: int, way_out: str = "") -> None:
+    """Raises ServiceError: bad-request for a length that is none, payload-too-large."""
     declared = request.headers.get("content-length", "0")
     if not (declared.isascii() and declared.isdigit()):
         raise ServiceError("bad-request", "expected digits as Content-Length, got something else")
-    if len(declared) > 18 or int(declared) > limit_bytes:
-        raise _too_large(limit_bytes)
+    if len(declared) > 18:
+        raise too_large(limit_bytes, "more", way_out)
+    if int(declared) > limit_bytes:
+        raise too_large(limit_bytes, f"{math.ceil(int(declared) * 10 / MIB) / 10:g} MiB", way_out)
 
 
 async def _collect(request: Request, limit_bytes: int) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         if len(body) + len(chunk) > limit_bytes:
-            raise _too_large(limit_bytes)
+            raise too_large(limit_bytes, "more", WAY_OUT)
         body += chunk
     return bytes(body)
 
 
-def _too_large(limit_bytes: int) -> ServiceError:
-    return ServiceError("payload-too-large", f"expected at most {limit_bytes} bytes, got more")
+def too_large(limit_bytes: int, got: str, way_out: str = "") -> ServiceError:
+    """The refusal of a body beyond the limit, and what to do instead."""
+    detail = f"expected at most {limit_bytes / MIB:g} MiB, got {got}{way_out}"
+    return ServiceError("payload-too-large", detail)

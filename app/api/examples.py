@@ -28,6 +28,7 @@ CLASS_PREDICTION: Final[Example] = {
     "label": "bet",
     "probability": 0.97,
     "probabilities": {"alef": 0.03, "bet": 0.97},
+    "novelty": 0.41,
 }
 VALUE_PREDICTION: Final[Example] = {"value": [0.31]}
 METRICS: Final[Example] = {
@@ -48,6 +49,13 @@ TIMING: Final[Example] = {
     "store_ms": 1.2,
     "batch_size": 12,
 }
+MADE_BY: Final[Example] = {
+    "fewstep": "0.1.0",
+    "commit": "1f0c2f6b1f0c2f6b1f0c2f6b1f0c2f6b1f0c2f6b",
+    "torch": "2.13.0",
+    "device": "cpu",
+    "recipe": {"steps": 3, "step_size": 0.4, "adapts": "all"},
+}
 ADAPTATION: Final[Example] = {
     "id": "ad_" + "0f" * 16,
     "object": "adaptation",
@@ -59,6 +67,7 @@ ADAPTATION: Final[Example] = {
     "steps": 3,
     "step_size": 0.4,
     "support_examples": 2,
+    "extends": None,
     "metrics": METRICS,
     "predictions": [CLASS_PREDICTION],
     "warnings": [],
@@ -67,14 +76,35 @@ ADAPTATION: Final[Example] = {
     "name": "my letters",
     "metadata": {"user": "42"},
     "timing": TIMING,
+    "made_by": MADE_BY,
     "created_at": "2026-11-23T10:00:00Z",
     "started_at": "2026-11-23T10:00:00.002Z",
     "finished_at": "2026-11-23T10:00:00.011Z",
     "expires_at": None,
 }
+ADAPTATIONS: Final[Example] = {
+    "object": "list",
+    "data": [ADAPTATION],
+    "has_more": True,
+    "next": "WzE3OTU3NzY0MDAuMCwiYWRfMGYwZiIsIjA5YWYiXQ",
+}
+CHANGE: Final[Example] = {"name": "my letters", "metadata": {"user": "42"}, "ttl_seconds": 3600}
+UNLIKE_ALL: Final[Example] = {
+    "code": "unlike-all",
+    "pointer": "/inputs/1",
+    "detail": "unlike every support example: more than 19 in 20 known inputs are less so; "
+    "its class may be none of these",
+}
+REJECTED: Final[Example] = {
+    "label": None,
+    "probability": 0.58,
+    "probabilities": {"alef": 0.58, "bet": 0.42},
+    "novelty": 0.998,
+}
 PREDICTED: Final[Example] = {
     "adaptation": ADAPTATION["id"],
-    "predictions": [CLASS_PREDICTION],
+    "predictions": [CLASS_PREDICTION, REJECTED],
+    "warnings": [UNLIKE_ALL],
 }
 CHECKPOINT: Final[Example] = {
     "object": "checkpoint",
@@ -88,6 +118,7 @@ CHECKPOINT: Final[Example] = {
     "bytes": 450000,
     "evaluation": [{"metric": "accuracy", "mean": 0.97, "ci95": 0.003, "episodes": 600}],
     "provenance": {"command": "fewstep train omniglot-5way-1shot", "seed": 0},
+    "aliases": ["stable"],
     "created_at": "2026-11-23T10:00:00Z",
 }
 CHECKPOINTS: Final[Example] = {
@@ -100,6 +131,8 @@ LIMITS: Final[Example] = {
     "object": "limits",
     "body_bytes": 16777216,
     "body_seconds": 30.0,
+    "checkpoint_bytes": 268435456,
+    "batch_adaptations": 1000,
     "support_examples": 640,
     "query_examples": 1000,
     "predict_inputs": 1000,
@@ -108,10 +141,10 @@ LIMITS: Final[Example] = {
     "wait_seconds": 60.0,
     "ttl_seconds": 315360000,
     "label_characters": 64,
-    "image_side_px": 4096,
-    "image_area_px": 16000000,
-    "image_types": ["image/png", "image/jpeg"],
-    "parameter_formats": ["safetensors"],
+    "image_side_px": 8192,
+    "image_area_px": 50331648,
+    "image_types": ["image/png", "image/jpeg", "image/webp"],
+    "parameter_formats": ["safetensors", "npz", "onnx"],
     "ways": {"omniglot-5way-1shot": 5},
     "devices": ["cpu"],
 }

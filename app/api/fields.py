@@ -36,6 +36,14 @@ def _checkpoint_form(text: str) -> str:
     return text
 
 
+def _url_form(text: str) -> str:
+    if not re.fullmatch(URL_FORM, text) or text.endswith("\n"):
+        raise PydanticCustomError(
+            "expected", "expected an absolute URL of visible ASCII without a fragment, got another"
+        )
+    return text
+
+
 def _positive_in_float32(number: float) -> float:
     if not FLOAT32_ZERO_END < number < FLOAT32_END:
         raise PydanticCustomError(
@@ -43,6 +51,8 @@ def _positive_in_float32(number: float) -> float:
         )
     return number
 
+
+URL_FORM: Final = r"^[A-Za-z][A-Za-z0-9+.-]*://[!-\"$-~]*$"
 
 CheckpointText = Annotated[
     str,
@@ -57,4 +67,23 @@ MetadataKey = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(
 MetadataValue = Annotated[str, Field(max_length=512), AfterValidator(_without_nul)]
 Metadata = Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16)]
 StepSize = Annotated[float, AfterValidator(_positive_in_float32)]
+Webhook = Annotated[
+    str,
+    Field(max_length=2000, json_schema_extra={"pattern": URL_FORM, "format": "uri"}),
+    AfterValidator(_url_form),
+]
 Seconds = Annotated[int, Field(ge=1, le=TEN_YEARS_S)]
+
+
+def exactly_one(**origins: str | None) -> None:
+    given = [name for name, value in origins.items() if value is not None]
+    if len(given) != 1:
+        names = " and ".join(origins)
+        got = "both" if given else "neither"
+        raise PydanticCustomError(
+            "expected", "expected exactly one of {names}, got {got}", {"names": names, "got": got}
+        )
+
+
+def is_none(value: object) -> bool:
+    return value is None

@@ -1,14 +1,16 @@
 """A form of pictures as the JSON body that it stands for.
 
 The body is in memory already and bounded, so it is cut where the boundary says: no temporary files,
-no file names, nothing kept of a part but its name, its type and its bytes (RFC 7578).
+no file names, nothing kept of a part but its name and its bytes (RFC 7578). What clients declare a
+file to be they guess by its name: it is told by its bytes.
 """
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import unquote
 
 from app.api.complaints import field_pointer
 from app.api.headers import parse_parameters
@@ -28,7 +30,6 @@ class Part:
     """One part of a form."""
 
     name: str
-    media_type: str
     data: bytes
 
 
@@ -45,7 +46,7 @@ def _read_form(body: bytes, content_type: str, max_files: int) -> dict[str, Any]
     fields, pictures = _sort(_parts(body, _boundary(content_type)), max_files)
     request = _read_request(fields)
     support = {
-        "inputs": [UploadedPicture(media_type=p.media_type, data=p.data) for p in pictures],
+        "inputs": [UploadedPicture(data=part.data) for part in pictures],
         "targets": [_label(part.name) for part in pictures],
     }
     return {**request, "support": support}
@@ -118,17 +119,26 @@ def _part(head: bytes, data: bytes) -> Part:
         lines = [line.partition(":") for line in head.decode("utf-8").split("\r\n")]
         headers = {name.strip().lower(): value.strip() for name, _, value in lines}
         disposition, parameters = parse_parameters(headers["content-disposition"])
-        media_type = parse_parameters(headers.get("content-type", "text/plain"))[0]
-        name = parameters["name"]
+        name = _name(parameters)
     except (ValueError, KeyError):
-        raise _malformed("expected a name and a type in the head of each part, got none") from None
+        raise _malformed("expected a name in the head of each part, got none") from None
     if disposition != "form-data":
         raise _malformed("expected Content-Disposition form-data, got another")
-    return Part(name=_without_escapes(name), media_type=media_type, data=data)
+    return Part(name=name, data=data)
 
 
-def _without_escapes(name: str) -> str:
-    """The three escapes with which browsers and curl write a name."""
+def _name(parameters: Mapping[str, str]) -> str:
+    """The part's name as each client writes it: with three signs escaped (browsers, curl), with all
+    of them (some aiohttp), or as name* of RFC 8187, where it is no ASCII (aiohttp, old requests).
+    """
+    if "name" not in parameters:
+        charset, _, quoted = parameters["name*"].split("'", 2)
+        if charset.lower() != "utf-8":
+            raise ValueError("another charset")
+        return unquote(quoted, errors="strict")
+    name = parameters["name"]
+    if name.lower().startswith("support%5b"):
+        return unquote(name, errors="strict")
     return name.replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n")
 
 

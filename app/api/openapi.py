@@ -2,7 +2,7 @@
 themselves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,9 +10,20 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
-from app.api import schemas as models
+from app.api.inference_tensors import InferRequest
+from app.api.routes_registry import AliasRequest
 from app.api.schemas import AdaptRequest, PredictRequest, Problem
+from app.api.schemas_adaptations import AdaptationChange
+from app.api.schemas_callers import KeyRequest, TenantChange, TenantRequest
 
+BODIES: dict[tuple[str, str], type[BaseModel]] = {
+    ("patch", "/adaptations/{adaptation_id}"): AdaptationChange,
+    ("post", "/keys"): KeyRequest,
+    ("post", "/v2/models/{adaptation_id}/infer"): InferRequest,
+    ("put", "/checkpoints/{name}/aliases/{alias}"): AliasRequest,
+    ("post", "/tenants"): TenantRequest,
+    ("patch", "/tenants/{tenant_id}"): TenantChange,
+}
 FORM = {
     "schema": {
         "type": "object",
@@ -27,7 +38,8 @@ FORM = {
         "additionalProperties": {
             "type": "string",
             "format": "binary",
-            "description": "`support[<class>]`: a PNG or JPEG of that class; may repeat.",
+            "description": "`support[<class>]`: a PNG, JPEG or WebP of that class, told by its "
+            "bytes; may repeat.",
         },
     }
 }
@@ -48,6 +60,9 @@ def _build(app: FastAPI, routes: Sequence[BaseRoute]) -> dict[str, Any]:
     _content(schemas, Problem)
     document["paths"]["/adapt"]["post"]["requestBody"] = {"required": True, "content": adapt}
     document["paths"]["/predict"]["post"]["requestBody"] = {"required": True, "content": predict}
+    for (method, path), model in BODIES.items():
+        content = {"application/json": _content(schemas, model)}
+        document["paths"][path][method]["requestBody"] = {"required": True, "content": content}
     document["components"]["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "A key, where any exists."},
         "basic": {"type": "http", "scheme": "basic", "description": "The key as password."},
@@ -60,9 +75,21 @@ def _build(app: FastAPI, routes: Sequence[BaseRoute]) -> dict[str, Any]:
 
 def _restore_examples(components: dict[str, Any]) -> None:
     """FastAPI leaves every null out, also in the examples, where it is part of the answer."""
+    models = {model.__name__: model for model in _models_below(BaseModel)}
     for name, schema in components.items():
-        extra = getattr(models, name).model_config.get("json_schema_extra", {})
+        if "enum" in schema:
+            schema["example"] = schema["enum"][0]
+            continue
+        extra: Any = models[name].model_config.get("json_schema_extra")
         schema["example"] = extra["example"]
+
+
+def _models_below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """Those of ours, wherever they are said."""
+    for below in model.__subclasses__():
+        if below.__module__.startswith("app.api."):
+            yield below
+        yield from _models_below(below)
 
 
 def _drop_framework_errors(document: dict[str, Any]) -> None:

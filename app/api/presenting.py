@@ -7,8 +7,10 @@ from typing import Any
 from app.adaptations.exporting import FORMATS
 from app.api import schemas
 from app.api.fields import TEN_YEARS_S
+from app.api.schemas_service import Limits
 from app.inputs.class_names import MAX_LABEL_CHARACTERS
-from app.inputs.images import DECODERS
+from app.inputs.images import IMAGE_TYPES
+from app.inputs.support_sets import image_limits
 from app.kinds import most_classes
 from app.settings import Settings
 from app.values.adaptation import Adaptation
@@ -28,6 +30,7 @@ def show_adaptation(adaptation: Adaptation) -> schemas.Adaptation:
             "steps": adaptation.steps,
             "step_size": adaptation.step_size,
             "support_examples": adaptation.support_examples,
+            "extends": adaptation.extends_id,
             "metrics": adaptation.metrics,
             "predictions": adaptation.predictions,
             "warnings": [dict(warning) for warning in adaptation.warnings],
@@ -35,7 +38,9 @@ def show_adaptation(adaptation: Adaptation) -> schemas.Adaptation:
             "attempts": adaptation.attempts,
             "name": adaptation.name,
             "metadata": adaptation.metadata,
+            "webhook": adaptation.webhook,
             "timing": adaptation.timing,
+            "made_by": adaptation.made_by,
             "created_at": _time(adaptation.created_at),
             "started_at": _time(adaptation.started_at),
             "finished_at": _time(adaptation.finished_at),
@@ -66,6 +71,7 @@ def show_checkpoint(row: CheckpointRow) -> schemas.CheckpointResource:
         bytes=row.bytes,
         evaluation=[dict(measured) for measured in about.evaluation],
         provenance=dict(about.provenance),
+        aliases=list(row.aliases),
         created_at=datetime.fromtimestamp(row.created_at, UTC),
     )
 
@@ -76,12 +82,14 @@ def show_prediction(answer: dict[str, Any]) -> dict[str, Any]:
     return answer | {"checkpoint": show_reference(ref).model_dump()} if ref else answer
 
 
-def show_limits(settings: Settings, ways: dict[str, int], devices: list[str]) -> schemas.Limits:
+def show_limits(settings: Settings, ways: dict[str, int], devices: list[str]) -> Limits:
     """What this service accepts."""
-
-    return schemas.Limits(
+    images = image_limits(settings)
+    return Limits(
         body_bytes=settings.body_limit_mib * 2**20,
         body_seconds=settings.body_time_limit_s,
+        checkpoint_bytes=settings.checkpoint_limit_mib * 2**20,
+        batch_adaptations=settings.max_batch_adaptations,
         support_examples=settings.max_support_examples,
         query_examples=settings.max_query_examples,
         predict_inputs=settings.max_predict_inputs,
@@ -90,9 +98,9 @@ def show_limits(settings: Settings, ways: dict[str, int], devices: list[str]) ->
         wait_seconds=settings.wait_limit_s,
         ttl_seconds=TEN_YEARS_S,
         label_characters=MAX_LABEL_CHARACTERS,
-        image_side_px=settings.max_image_side_px,
-        image_area_px=settings.max_image_area_px,
-        image_types=sorted(DECODERS),
+        image_side_px=images.max_side_px,
+        image_area_px=images.max_area_px,
+        image_types=list(IMAGE_TYPES),
         parameter_formats=list(FORMATS),
         ways=ways,
         devices=sorted(set(devices)),

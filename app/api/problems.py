@@ -15,10 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match
 
-from app.api.body import has_unread_body
 from app.api.complaints import errors_from_pydantic
 from app.errors import ServiceError
+from app.observing.metrics import PROBLEMS
 
+PROTOCOL: Final = "/v2"  # whose clients look for words under "error" (RFC 9457, 3.2 lets us)
 MEDIA_TYPE: Final = "application/problem+json"
 MAX_BYTES: Final = 4096
 MAX_DETAIL_CHARACTERS: Final = 500
@@ -58,14 +59,19 @@ def problem_response(error: ServiceError) -> Response:
         headers["WWW-Authenticate"] = CHALLENGE
     if error.allow is not None:
         headers["Allow"] = error.allow
-    return Response(_body(error), error.status, headers, MEDIA_TYPE)
+    return Response(problem_body(error), error.status, headers, MEDIA_TYPE)
 
 
 def _answer(request: Request, error: Exception) -> Response:
-    response = problem_response(_refusal(request, error))
-    if has_unread_body(request):
-        response.headers["Connection"] = "close"
-    return response
+    refusal = _refusal(request, error)
+    PROBLEMS.labels(refusal.code).inc()
+    answer = problem_response(refusal)
+    if not request.url.path.startswith(PROTOCOL):
+        return answer
+    told = json.loads(bytes(answer.body)) | {"error": refusal.detail[:MAX_DETAIL_CHARACTERS]}
+    own = {"content-length", "content-type"}
+    headers = {name: value for name, value in answer.headers.items() if name not in own}
+    return Response(_dump(told), refusal.status, headers, MEDIA_TYPE)
 
 
 def _refusal(request: Request, error: Exception) -> ServiceError:
@@ -103,11 +109,12 @@ def _methods(request: Request) -> str:
     """All methods that this path has, in whichever route; the framework names those of one."""
     routes = [r for r in request.app.routes if r.matches(request.scope)[0] != Match.NONE]
     methods = {method for route in routes for method in getattr(route, "methods", ())}
+    methods |= {"HEAD"} if "GET" in methods else set()
     return ", ".join(sorted(methods or FILES))
 
 
-def _body(error: ServiceError) -> bytes:
-    """As many of the errors as fit, from the first on."""
+def problem_body(error: ServiceError) -> bytes:
+    """The refusal as JSON of at most 4096 bytes: as many of its errors as fit, from the first."""
     problem: dict[str, Any] = {
         "type": f"/problems/{error.code}",
         "title": error.title,

@@ -38,6 +38,13 @@ def read_adaptation_id(text: str) -> str:
     return text
 
 
+def read_truth(text: str, *, pointer: str) -> bool:
+    """Raises ServiceError ``validation`` for anything but true and false."""
+    if text not in ("true", "false"):
+        raise refusal("validation", pointer, "expected true or false, got something else")
+    return text == "true"
+
+
 def read_seconds(text: str, *, limit: float, pointer: str) -> float:
     """Whole seconds from 0 to ``limit``. Raises ServiceError ``validation``."""
     if not (text.isascii() and WHOLE_NUMBER.fullmatch(text)) or int(text) > limit:

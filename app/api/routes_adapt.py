@@ -1,7 +1,5 @@
 """``POST /adapt``: read, order, wait, answer."""
 
-import hashlib
-import json
 import logging
 from functools import partial
 from typing import Any
@@ -13,21 +11,19 @@ from structlog.contextvars import bind_contextvars
 
 from app.adaptations.placing import AdaptOrder, place_order
 from app.api.access import MayAdapt
-from app.api.answers import json_answer, problems
+from app.api.answers import IDEMPOTENCY_KEY, json_answer, problems
 from app.api.body import read_body, require_media_type
 from app.api.headers import parse_idempotency_key, parse_prefer, preference_applied, wait_of
 from app.api.multipart import parse_adapt_form
+from app.api.ordering import read_order
 from app.api.presenting import show_adaptation
-from app.api.queries import read_adaptation_id, read_query
+from app.api.queries import read_query
+from app.api.rates import quota_of
 from app.api.schemas import Adaptation as Resource
-from app.api.schemas import AdaptRequest, QuerySet, SupportSet
 from app.api.service import Here, Service
 from app.api.strict_json import parse_json
 from app.api.timing import tell_rows_timing, timing_of
-from app.api.validating import validate
 from app.api.waiting import join_wait, wait_for_end
-from app.inputs.images import UploadedPicture
-from app.inputs.support_sets import Given
 from app.values.adaptation import Adaptation, new_id
 from app.values.lifecycle import FINAL
 from app.values.timing import Timing
@@ -57,10 +53,11 @@ REFUSALS = (
     "budget-exceeded",
     "not-adjustable",
     "idempotency-mismatch",
+    "queue-full",
     "store-full",
 )
 
-HEADERS = [
+ASKED = [
     {
         "name": "Prefer",
         "in": "header",
@@ -68,12 +65,7 @@ HEADERS = [
         "schema": {"type": "string"},
         "example": "wait=10",
     },
-    {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "description": "Makes retrying safe: the same key leads to the adaptation it first made.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-    },
+    IDEMPOTENCY_KEY,
 ]
 
 
@@ -82,7 +74,7 @@ HEADERS = [
     status_code=201,
     response_model=Resource,
     responses={202: {"model": Resource, "description": "Not ended yet"}, **problems(*REFUSALS)},
-    openapi_extra={"parameters": HEADERS},
+    openapi_extra={"parameters": ASKED},
 )
 async def adapt(request: Request, caller: MayAdapt, here: Here) -> Response:
     """Moves a checkpoint's parameters on a few labelled examples and answers with the adaptation.
@@ -98,8 +90,9 @@ async def adapt(request: Request, caller: MayAdapt, here: Here) -> Response:
     timing = timing_of(request.scope)
     timing.mark("auth")
     content, limiter = await _read_content(request, here)
+    at_once = quota_of(here, caller).adaptations_at_once
     order = await run_sync(
-        partial(_order, content, tenant=caller.tenant_id, key=key), limiter=limiter
+        partial(read_order, content, caller=caller, at_once=at_once, key=key), limiter=limiter
     )
     wait_s = wait_of(prefer, default_s=settings.wait_default_s, limit_s=settings.wait_limit_s)
     timing.mark("parse")
@@ -123,47 +116,6 @@ async def _read_content(request: Request, here: Service) -> tuple[Any, CapacityL
         return await run_sync(parse_json, body, limiter=limiter), limiter
     header = request.headers["content-type"]
     return await parse_adapt_form(body, header, max_files=settings.max_support_examples), limiter
-
-
-def _order(content: Any, *, tenant: str, key: str | None) -> AdaptOrder:
-    asked = validate(AdaptRequest, content)
-    return AdaptOrder(
-        tenant_id=tenant,
-        checkpoint=asked.checkpoint,
-        extends=None if asked.extends is None else read_adaptation_id(asked.extends),
-        support=_given(asked.support, "/support"),
-        query=None if asked.query is None else _given(asked.query, "/query"),
-        adapts=asked.adapts,
-        steps=asked.steps,
-        step_size=asked.step_size,
-        assess=asked.assess,
-        name=asked.name,
-        metadata=asked.metadata,
-        ttl_seconds=asked.ttl_seconds,
-        idempotency_key=key,
-        fingerprint=_fingerprint(content) if key is not None else "",
-    )
-
-
-def _given(examples: SupportSet | QuerySet, pointer: str) -> Given:
-    return Given(
-        inputs=examples.inputs,
-        targets=examples.targets,
-        inputs_at=f"{pointer}/inputs",
-        targets_at=f"{pointer}/targets",
-    )
-
-
-def _fingerprint(content: Any) -> str:
-    """Equal for equal content, whatever the order of keys, the whitespace or the form's
-    boundaries.
-    """
-
-    def of_picture(picture: UploadedPicture) -> list[str]:
-        return [picture.media_type, hashlib.sha256(picture.data).hexdigest()]
-
-    text = json.dumps(content, sort_keys=True, default=of_picture)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 async def _place(

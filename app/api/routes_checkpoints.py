@@ -21,6 +21,7 @@ from app.checkpoints.registry import (
     find_checkpoint,
     list_checkpoints,
     parse_reference,
+    with_aliases,
 )
 from app.errors import ServiceError
 
@@ -49,7 +50,8 @@ async def read_checkpoints(request: Request, caller: AnyCaller, here: Here) -> R
         list_checkpoints, here.backends.engine, caller.tenant_id, after=after, limit=limit
     )
     part = await run_sync(listed)
-    data = [show_checkpoint(row) for row in part.rows]
+    rows = await run_sync(with_aliases, here.backends.engine, caller.tenant_id, part.rows)
+    data = [show_checkpoint(row) for row in rows]
     following = None if part.end is None else write_cursor(part.end)
     page = CheckpointPage(data=data, has_more=following is not None, next=following)
     return json_answer(page)
@@ -61,11 +63,12 @@ async def read_checkpoints(request: Request, caller: AnyCaller, here: Here) -> R
     responses=problems("not-found", "validation"),
 )
 async def read_checkpoint(request: Request, name: str, caller: AnyCaller, here: Here) -> Response:
-    """One checkpoint: its default version, or another as `name:3`."""
+    """One checkpoint: its default version, or another as `name:3` or `name@alias`."""
     read_query(request)
     if not REFERENCE.fullmatch(name):
         raise ServiceError("not-found", "there is no such checkpoint")
     row = await run_sync(
         find_checkpoint, here.backends.engine, caller.tenant_id, parse_reference(name)
     )
-    return json_answer(show_checkpoint(row))
+    [shown] = await run_sync(with_aliases, here.backends.engine, caller.tenant_id, [row])
+    return json_answer(show_checkpoint(shown))

@@ -10,7 +10,7 @@ from app.api.access import MayPredict, direct
 from app.api.answers import plain_answer, problems
 from app.api.body import read_body, require_media_type
 from app.api.presenting import show_prediction
-from app.api.queries import read_adaptation_id, read_query
+from app.api.queries import read_adaptation_id, read_query, read_truth
 from app.api.schemas import PredictRequest, PredictResponse
 from app.api.service import service_of
 from app.api.strict_json import parse_json
@@ -19,6 +19,7 @@ from app.api.validating import validate
 from app.errors import ServiceError, refusal
 from app.inputs.support_sets import Given
 from app.predictions.predicting import LIGHT_BYTES, LIGHT_INPUTS, PredictOrder, predict
+from app.values.caller import Caller
 
 router = APIRouter(tags=["predictions"])
 REFUSALS = (
@@ -55,7 +56,14 @@ PARAMETERS = [
         "schema": {"type": "array", "items": {"type": "string"}},
         "example": ["0.5"],
     },
+    {
+        "name": "reject",
+        "in": "query",
+        "description": "Give no label to what is like none of the support; classification only.",
+        "schema": {"type": "boolean", "default": False},
+    },
 ]
+ALLOWED = ("adaptation", "checkpoint", "reject")
 
 
 @router.get(
@@ -69,7 +77,7 @@ async def predict_in_url(request: Request, caller: MayPredict) -> Response:
     """Predicts one or a few inputs that stand in the URL, which ends at 64 kB; larger ones are
     for `POST /predict`.
     """
-    query = read_query(request, allowed=("adaptation", "checkpoint"), repeatable=("input",))
+    query = read_query(request, allowed=ALLOWED, repeatable=("input",))
     adaptation, checkpoint = (query.get(name, [None])[0] for name in ("adaptation", "checkpoint"))
     if (adaptation is None) == (checkpoint is None):
         got = "neither" if adaptation is None else "both"
@@ -84,8 +92,9 @@ async def predict_in_url(request: Request, caller: MayPredict) -> Response:
         checkpoint=checkpoint,
         given=Given(inputs=inputs, inputs_at="/input", targets_at=""),
         size_bytes=len(request.scope["query_string"]),
+        reject=read_truth(query.get("reject", ["false"])[0], pointer="/reject"),
     )
-    return await _answer(request, order)
+    return await _answer(request, caller, order)
 
 
 @router.post(
@@ -118,13 +127,16 @@ async def predict_in_body(request: Request, caller: MayPredict) -> Response:
         ),
         size_bytes=len(body),
         top_k=asked.top_k,
+        reject=asked.reject,
     )
-    return await _answer(request, order)
+    return await _answer(request, caller, order)
 
 
-async def _answer(request: Request, order: PredictOrder) -> Response:
-    predictor = (await service_of(request)).predictor
+async def _answer(request: Request, caller: Caller, order: PredictOrder) -> Response:
+    here = await service_of(request)
+    predictor = here.predictor
     told = show_prediction(await predict(predictor, order, timing_of(request.scope)))
+    here.meter.count(caller, "predictions", len(order.given.inputs))
     if len(order.given.inputs) <= LIGHT_INPUTS:
         return plain_answer(told)
     limiter = predictor.limiter_for(order.size_bytes)

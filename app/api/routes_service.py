@@ -10,7 +10,7 @@ from app.api.access import AnyCaller
 from app.api.answers import HEADERS, json_answer, problems
 from app.api.presenting import show_limits
 from app.api.queries import read_query
-from app.api.schemas import Limits
+from app.api.schemas_service import Limits
 from app.api.service import Here
 from app.backends import Backends, devices, missing_part
 from app.checkpoints.registry import ways_by_name
@@ -25,22 +25,24 @@ PUBLIC: dict[str, Any] = {"security": []}
 @router.get(
     "/livez",
     response_class=JSONResponse,
-    responses=problems(public=True),
+    responses=problems("validation", public=True),
     openapi_extra=PUBLIC,
 )
-async def alive() -> Response:
+async def alive(request: Request) -> Response:
     """This process answers."""
+    read_query(request)
     return JSONResponse({"status": "alive"}, headers=HEADERS)
 
 
 @router.get(
     "/readyz",
     response_class=JSONResponse,
-    responses=problems("unavailable", public=True),
+    responses=problems("validation", "unavailable", public=True),
     openapi_extra=PUBLIC,
 )
-async def ready(here: Here) -> Response:
+async def ready(request: Request, here: Here) -> Response:
     """Database, broker and a live worker are there; else 503 with the part that is missing."""
+    read_query(request)
     missing = await run_sync(missing_part, here.backends)
     if missing:
         raise ServiceError("unavailable", f"not ready: {missing}", retry_after_s=1)
@@ -57,11 +59,12 @@ async def read_limits(request: Request, caller: AnyCaller, here: Here) -> Respon
 @router.get(
     "/problems/{code}",
     response_class=JSONResponse,
-    responses=problems("not-found", public=True),
+    responses=problems("not-found", "validation", public=True),
     openapi_extra=PUBLIC,
 )
-async def read_problem(code: str) -> Response:
+async def read_problem(request: Request, code: str) -> Response:
     """What a problem's `type` means."""
+    read_query(request)
     if code not in PROBLEMS:
         raise ServiceError("not-found", "there is no such problem")
     status, title = PROBLEMS[code]
@@ -69,7 +72,8 @@ async def read_problem(code: str) -> Response:
 
 
 @router.get("/", include_in_schema=False)
-async def root() -> Response:
+async def root(request: Request) -> Response:
+    read_query(request)
     return RedirectResponse("/docs", status_code=307)
 
 

@@ -8,30 +8,24 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from app.api import examples
-from app.api.fields import CheckpointText, Metadata, Name, Seconds, StepSize
+from app.api.fields import (
+    CheckpointText,
+    Metadata,
+    Name,
+    Seconds,
+    StepSize,
+    Webhook,
+    exactly_one,
+    is_none,
+)
 
 Item = TypeVar("Item", bound=BaseModel)
 
 
-def _exactly_one(**origins: str | None) -> None:
-    given = [name for name, value in origins.items() if value is not None]
-    if len(given) != 1:
-        names = " and ".join(origins)
-        got = "both" if given else "neither"
-        raise PydanticCustomError(
-            "expected", "expected exactly one of {names}, got {got}", {"names": names, "got": got}
-        )
-
-
 def _example(example: dict[str, Any]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"example": example})
-
-
-def _is_none(value: object) -> bool:
-    return value is None
 
 
 class Request(BaseModel):
@@ -45,7 +39,9 @@ class SupportSet(Request):
 
     model_config = _example(examples.SUPPORT)
 
-    inputs: list[Any] = Field(description="Examples: number arrays, or PNG or JPEG data URLs.")
+    inputs: list[Any] = Field(
+        description="Examples: number arrays, or PNG, JPEG or WebP data URLs."
+    )
     targets: list[Any] = Field(description="One for each: a class name, or numbers.")
 
 
@@ -75,6 +71,7 @@ class AdaptRequest(Request):
     name: Name | None = None
     metadata: Metadata = Field(default_factory=dict, description="Up to 16 strings of your own.")
     ttl_seconds: Seconds | None = Field(None, description="How long the result is kept.")
+    webhook: Webhook | None = Field(None, description="An https URL that is told of the end.")
     assess: bool = Field(
         False,
         description="Whether to score by leaving out each example whose class has more than one.",
@@ -82,7 +79,7 @@ class AdaptRequest(Request):
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
-        _exactly_one(checkpoint=self.checkpoint, extends=self.extends)
+        exactly_one(checkpoint=self.checkpoint, extends=self.extends)
         return self
 
 
@@ -96,10 +93,11 @@ class PredictRequest(Request):
     inputs: list[Any] = Field(min_length=1, description="Examples, as in a support set.")
     targets: list[Any] | None = Field(None, description="What they are, for the score.")
     top_k: int | None = Field(None, ge=1, description="How many classes to list, likeliest first.")
+    reject: bool = Field(False, description="Give no label to what is like none of the support.")
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
-        _exactly_one(adaptation=self.adaptation, checkpoint=self.checkpoint)
+        exactly_one(adaptation=self.adaptation, checkpoint=self.checkpoint)
         return self
 
 
@@ -118,9 +116,14 @@ class ClassPrediction(BaseModel):
 
     model_config = _example(examples.CLASS_PREDICTION)
 
-    label: str
-    probability: float
+    label: str | None = Field(description="The likeliest class; null: rejected, as was asked.")
+    probability: float = Field(description="Of the likeliest class.")
     probabilities: dict[str, float]
+    novelty: float | None = Field(
+        None,
+        description="The share of known inputs that are less unlike the support set; above 0.95 it "
+        "may be none of the classes. Null: nothing tells.",
+    )
 
 
 class ValuePrediction(BaseModel):
@@ -131,7 +134,7 @@ class ValuePrediction(BaseModel):
     value: list[Any]
     standard_deviation: list[float] | None = Field(
         None,
-        exclude_if=_is_none,
+        exclude_if=is_none,
         description="Of a value that is measured, its noise included; of a Bayesian head.",
     )
 
@@ -149,25 +152,25 @@ class Metrics(BaseModel):
 
     support_loss: list[float] | None = Field(
         None,
-        exclude_if=_is_none,
+        exclude_if=is_none,
         description="Before the first inner step and after each; a step that raises it is refused.",
     )
-    query_accuracy: float | None = Field(None, exclude_if=_is_none)
-    query_accuracy_before: float | None = Field(None, exclude_if=_is_none)
-    query_mse: float | None = Field(None, exclude_if=_is_none)
-    query_mse_before: float | None = Field(None, exclude_if=_is_none)
-    leave_one_out_accuracy: float | None = Field(None, exclude_if=_is_none)
-    leave_one_out_mse: float | None = Field(None, exclude_if=_is_none)
+    query_accuracy: float | None = Field(None, exclude_if=is_none)
+    query_accuracy_before: float | None = Field(None, exclude_if=is_none)
+    query_mse: float | None = Field(None, exclude_if=is_none)
+    query_mse_before: float | None = Field(None, exclude_if=is_none)
+    leave_one_out_accuracy: float | None = Field(None, exclude_if=is_none)
+    leave_one_out_mse: float | None = Field(None, exclude_if=is_none)
     step_size_taken: float | None = Field(
-        None, exclude_if=_is_none, description="Of the last step, where it was kept short."
+        None, exclude_if=is_none, description="Of the last step, where it was kept short."
     )
     adapts: str | None = Field(
-        None, exclude_if=_is_none, description="What `auto` chose; `unadapted`: nothing was better."
+        None, exclude_if=is_none, description="What `auto` chose; `unadapted`: nothing was better."
     )
     assessed: dict[str, float | None] | None = Field(
-        None, exclude_if=_is_none, description="Leave-one-out scores, simpler methods among them."
+        None, exclude_if=is_none, description="Leave-one-out scores, simpler methods among them."
     )
-    best: str | None = Field(None, exclude_if=_is_none, description="The best of `assessed`.")
+    best: str | None = Field(None, exclude_if=is_none, description="The best of `assessed`.")
 
 
 class Timing(BaseModel):
@@ -201,6 +204,18 @@ class Warning(BaseModel):
     detail: str
 
 
+class MadeBy(BaseModel):
+    """What adapted: the release, the libraries, the device, and the checkpoint's recipe."""
+
+    model_config = _example(examples.MADE_BY)
+
+    fewstep: str
+    commit: str | None = Field(description="Of the code, where it ran from a repository.")
+    torch: str
+    device: str
+    recipe: dict[str, Any]
+
+
 class Adaptation(BaseModel):
     """One support set's journey, as it stands."""
 
@@ -216,6 +231,7 @@ class Adaptation(BaseModel):
     steps: int
     step_size: float | None
     support_examples: int
+    extends: str | None
     metrics: Metrics | None
     predictions: list[Prediction] | None
     warnings: list[Warning]
@@ -223,7 +239,9 @@ class Adaptation(BaseModel):
     attempts: int
     name: str | None
     metadata: dict[str, str]
+    webhook: str | None = Field(None, exclude_if=is_none)
     timing: Timing | None
+    made_by: MadeBy | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -235,10 +253,11 @@ class PredictResponse(BaseModel):
 
     model_config = _example(examples.PREDICTED)
 
-    adaptation: str | None = Field(None, exclude_if=_is_none)
-    checkpoint: CheckpointRef | None = Field(None, exclude_if=_is_none)
+    adaptation: str | None = Field(None, exclude_if=is_none)
+    checkpoint: CheckpointRef | None = Field(None, exclude_if=is_none)
     predictions: list[Prediction]
-    metrics: Metrics | None = Field(None, exclude_if=_is_none)
+    metrics: Metrics | None = Field(None, exclude_if=is_none)
+    warnings: list[Warning] | None = Field(None, exclude_if=is_none)
 
 
 class CheckpointResource(BaseModel):
@@ -259,33 +278,8 @@ class CheckpointResource(BaseModel):
     bytes: int
     evaluation: list[dict[str, Any]]
     provenance: dict[str, Any]
+    aliases: list[str] = Field(description="The caller's own names for this version.")
     created_at: datetime
-
-
-class Limits(BaseModel):
-    """What this service accepts."""
-
-    model_config = _example(examples.LIMITS)
-
-    object: Literal["limits"] = "limits"
-    body_bytes: int
-    body_seconds: float
-    support_examples: int
-    query_examples: int
-    predict_inputs: int
-    steps: int
-    example_steps: int = Field(
-        description="Most examples × passes (of `all` steps + 1); with assess × examples again."
-    )
-    wait_seconds: float
-    ttl_seconds: int
-    label_characters: int
-    image_side_px: int
-    image_area_px: int
-    image_types: list[str]
-    parameter_formats: list[str]
-    ways: dict[str, int] = Field(description="The most classes by checkpoint, of 1000 names.")
-    devices: list[str]
 
 
 class FieldProblem(BaseModel):
