@@ -6,6 +6,7 @@ The parent process imports no torch: its children are spawned, and only they do.
 import logging
 import os
 import threading
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,12 @@ from app.db.workers import announce, withdraw
 from app.errors import ServiceError
 from app.logs import set_up_logging
 from app.messages.hints import ADAPT_TASK, REPAIR_TASK, build_celery
+from app.observing.sharing import Sharing
+from app.observing.tracing import end_tracing, start_tracing
 from app.settings import load_settings
+from worker.measuring import start_measuring
 from worker.sweeper import start_sweeper
+from worker.webhooks import start_dispatcher
 
 if TYPE_CHECKING:
     from worker.bench import Bench
@@ -33,6 +38,7 @@ _bench: list["Bench"] = []  # the one bench of this process, from worker_process
 _stop_sweeping: list[threading.Event] = []
 _alive: list[threading.Thread] = []
 _leaving = threading.Event()
+_told = ExitStack()  # what this process counted, when it ends
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
@@ -68,13 +74,22 @@ def repair(adaptation_id: str) -> None:
 
 @signals.worker_ready.connect  # type: ignore[untyped-decorator]
 def _sweep(**_: Any) -> None:
-    _stop_sweeping.append(start_sweeper(open_backends(settings)))
+    backends = open_backends(settings)
+    _stop_sweeping.extend([start_sweeper(backends), start_dispatcher(backends)])
+    start_measuring(backends, _stop_sweeping[0])
+    _count()
 
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _stop_sweeper(**_: Any) -> None:
     for stop in _stop_sweeping:
         stop.set()
+
+
+@signals.worker_shutdown.connect  # type: ignore[untyped-decorator]
+def _tell_the_rest(**_: Any) -> None:
+    """Not when the shutting down begins: that is told inside a signal handler."""
+    _told.close()
 
 
 @signals.worker_process_init.connect  # type: ignore[untyped-decorator]
@@ -84,8 +99,15 @@ def _sit_down(**_: Any) -> None:
     except Exception:  # a child that cannot work must not take hints; Celery starts another
         log.exception("worker cannot start")
         os._exit(1)
+    start_tracing()
+    _count()
     _alive.append(threading.Thread(target=partial(_live, _bench[0]), name="alive", daemon=True))
     _alive[0].start()
+
+
+def _count() -> None:
+    """Has every process know what this one counts; parent and child count each its own."""
+    _told.enter_context(Sharing(str(settings.redis_url)).flushing())
 
 
 def _open_warm_bench() -> "Bench":
@@ -105,6 +127,8 @@ def _stand_up(**_: Any) -> None:
     for bench in _bench:
         with writing(bench.backends.engine) as connection:
             withdraw(connection, bench.name)
+    end_tracing()
+    _told.close()
 
 
 def _live(bench: "Bench") -> None:

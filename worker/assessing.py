@@ -94,7 +94,7 @@ def leave_one_out(
         progress=progress,
     )
     scores = [
-        _scored(checkpoint, result, work, index)
+        _scored(checkpoint, result, work, index, outputs)
         for result, index in zip(adapted, left_out, strict=True)
     ]
     known = [score for score in scores if score is not None]
@@ -110,11 +110,11 @@ def _features(checkpoint: Checkpoint, work: Work) -> NDArray[np.float32]:
 
 
 def _scored(
-    checkpoint: Checkpoint, adapted: Adapted | Failure, work: Work, index: int
+    checkpoint: Checkpoint, adapted: Adapted | Failure, work: Work, index: int, outputs: int
 ) -> float | None:
     if isinstance(adapted, Failure):
         return None
     left = slice(index, index + 1)
-    outputs = query_outputs(checkpoint, adapted, work.support[INPUT][left])
+    told = query_outputs(checkpoint, adapted, work.support[INPUT][left]).numpy()
     kind = find_kind(checkpoint.learner.task)
-    return kind.score(outputs.numpy(), work.support[TARGET][left])
+    return kind.score(told[:, :outputs], work.support[TARGET][left])

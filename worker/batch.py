@@ -20,15 +20,20 @@ from app.db.adaptations import claim, fail, give_back, next_waiting, succeed
 from app.db.connections import writing
 from app.inputs.examples import unpack_arrays
 from app.logs import ids_of
-from app.messages.news import tell_changed
+from app.messages.news import tell_changed, tell_moved
+from app.observing.metrics import SPLITS
+from app.observing.phases import phase
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
 from app.values.adaptation import Adaptation, Outcome
 from app.values.progress import Progress, Stopped
 from models.files.checkpoint import Checkpoint, InvalidCheckpoint
 from models.learner import Adapted
 from worker.bench import Bench, hot_checkpoint
+from worker.counting import bill_ended
 from worker.leases import keeping_leases
+from worker.observing import batch_traced, count_claim, count_ended, trace_fields
 from worker.outcomes import Order, Result, order_of, outcome_of
+from worker.sharing import run_once_each
 from worker.stacking import Failure, Work, adapt_rows
 
 STORE_PAUSE_S = 2
@@ -54,8 +59,11 @@ def run_hint(bench: Bench, hint: str | None) -> int:
         backends.queue.hint(left)  # another worker's, or this one's next
     if held:
         bind_contextvars(worker=bench.name, **_about(held))
-        log.info("batch claimed", extra={"status": "running", "steps": held[0].steps})
-        _work_on(bench, held)
+        tell_moved(backends.queue.redis, [adaptation.id for adaptation in held])
+        count_claim(held, backends.settings, others_wait=left is not None)
+        with batch_traced(held):
+            log.info("batch claimed", extra={"status": "running", "steps": held[0].steps})
+            _work_on(bench, held)
     return len(held)
 
 
@@ -63,12 +71,13 @@ def _work_on(bench: Bench, held: Sequence[Adaptation]) -> None:
     started = time.perf_counter()
     try:
         with keeping_leases(bench.backends, held) as progress:
-            results = run_batch(bench, held, progress)
+            results = run_once_each(bench, held, lambda rows: run_batch(bench, rows, progress))
     except StoreUnavailable:
         log.warning("store unavailable, given back", extra={"status": "queued"})
         with writing(bench.backends.engine) as connection:
             # the sweeper hints again when the pause is over
             give_back(connection, held, pause_s=STORE_PAUSE_S, reason="store-unavailable")
+        tell_moved(bench.backends.queue.redis, [adaptation.id for adaptation in held])
         return
     except Stopped as stopped:  # the rows are cancelled or belong to others: nothing is written
         log.info("stopped", extra={"reason": stopped.reason})
@@ -77,6 +86,7 @@ def _work_on(bench: Bench, held: Sequence[Adaptation]) -> None:
     kept = _finish(bench, held, results)
     seconds = time.perf_counter() - started
     tell_changed(bench.backends.queue.redis, [adaptation.id for adaptation in held])
+    count_ended(held, results, kept)
     _log_ended(held, results, kept, seconds=seconds)
 
 
@@ -96,6 +106,7 @@ def run_batch(bench: Bench, held: Sequence[Adaptation], progress: Progress) -> l
         log.exception("batch failed", extra=_about(held))
         if len(held) == 1:
             return [Failure(code="internal", detail="the service made a mistake; it was logged")]
+        SPLITS.labels("error").inc()
         return [run_batch(bench, [adaptation], progress)[0] for adaptation in held]
 
 
@@ -113,11 +124,10 @@ def load_work(bench: Bench, adaptation: Adaptation) -> Work | Failure:
 def _run(bench: Bench, held: Sequence[Adaptation], progress: Progress) -> list[Result]:
     first, claimed = held[0], time.perf_counter()
     try:
-        checkpoint = hot_checkpoint(bench, first.checkpoint)
+        checkpoint, loaded = _loaded(bench, held)
     except (BlobMissing, BlobDamaged, InvalidCheckpoint):
         lost = Failure(code="damaged", detail="the stored checkpoint failed its check")
         return [lost for _ in held]
-    loaded = [load_work(bench, adaptation) for adaptation in held]
     ready = [work for work in loaded if isinstance(work, Work)]
     progress.moved()
     started = time.perf_counter()
@@ -151,6 +161,16 @@ def _run(bench: Bench, held: Sequence[Adaptation], progress: Progress) -> list[R
     return results
 
 
+@phase("load")
+def _loaded(bench: Bench, held: Sequence[Adaptation]) -> tuple[Checkpoint, list[Work | Failure]]:
+    """The batch's checkpoint and each row's support set. Raises BlobMissing, BlobDamaged or
+    InvalidCheckpoint for the checkpoint.
+    """
+    checkpoint = hot_checkpoint(bench, held[0].checkpoint)
+    return checkpoint, [load_work(bench, adaptation) for adaptation in held]
+
+
+@phase("adapt")
 def _adapted(
     bench: Bench,
     checkpoint: Checkpoint,
@@ -196,6 +216,7 @@ def _timing(
     }
 
 
+@phase("commit")
 def _finish(bench: Bench, held: Sequence[Adaptation], results: Sequence[Result]) -> set[str]:
     """Ends the batch's rows; the ids of those that were still ours to end."""
     pairs = list(zip(held, results, strict=True))
@@ -206,6 +227,7 @@ def _finish(bench: Bench, held: Sequence[Adaptation], results: Sequence[Result])
         for adaptation, why in bad:
             if fail(connection, adaptation, code=why.code, detail=why.detail):
                 kept.add(adaptation.id)
+        bill_ended(connection, pairs, kept)
     return kept
 
 
@@ -220,6 +242,7 @@ def _log_ended(
             "epoch": adaptation.epoch,
             "steps": adaptation.steps,
             "seconds": round(seconds, 3),
+            **trace_fields(adaptation),
         }
         log.info("adaptation ended", extra=fields)
 

@@ -11,6 +11,7 @@ import torch
 from cachetools import LRUCache
 
 from app.backends import Backends, open_backends
+from app.observing.metrics import THETA_HIT, THETA_MISS
 from app.settings import Settings
 from app.values.checkpoint import CheckpointRef
 from models.files.checkpoint import Checkpoint, load_checkpoint
@@ -60,6 +61,7 @@ def hot_checkpoint(bench: Bench, ref: CheckpointRef) -> Checkpoint:
     """
     with bench.lock:
         kept = bench.hot.get(ref.digest)
+        (THETA_MISS if kept is None else THETA_HIT).inc()
         if kept is None:
             loaded = load_checkpoint(bench.backends.store.get(ref.tenant_id, ref.digest))
             kept = bench.hot[ref.digest] = _moved(loaded, bench.device)

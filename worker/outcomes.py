@@ -3,25 +3,30 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.inputs.examples import unpack_arrays
 from app.kinds import find_kind
+from app.observing.phases import phase
 from app.store import BlobDamaged, BlobMissing, StoreFull
 from app.values.adaptation import Adaptation, Outcome
 from app.values.arrays import INPUT, TARGET, Arrays
+from app.values.novelty import warnings_of
+from app.values.warnings import Warning
 from app.values.ways import ALL, AUTO, CLOSED_FORMS, RECIPE, WEIGHTS, Way
 from models.files.adapted_file import dump_adapted
 from models.files.checkpoint import Checkpoint
 from models.learner import Adapted
 from worker.assessing import Scores, best_way, compare, leave_one_out, ways_of
 from worker.bench import Bench
+from worker.making import made_by
 from worker.stacking import Failure, Work, before_adaptation, query_outputs
 
 Result = Outcome | Failure
+QUERIES_AT: Final = "/query/inputs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +72,7 @@ def outcome_of(
     """
     metrics: dict[str, Any] = {"support_loss": [float(loss) for loss in adapted.losses]}
     metrics |= _kept_short(order.way, adapted)
-    predictions = None
+    predictions, warnings = None, list[Warning]()
     if adaptation.query_digest is not None:
         try:
             query = unpack_arrays(
@@ -77,11 +82,14 @@ def outcome_of(
             return Failure(code="damaged", detail="the stored query set failed its check")
         outputs = query_outputs(checkpoint, adapted, query[INPUT]).numpy()
         if not np.isfinite(outputs).all():
-            return Failure(code="diverged", detail="a query's prediction is not finite")
+            detail = "a query's prediction is not finite; scale the inputs of support and queries"
+            return Failure(code="diverged", detail=detail)
         predictions = find_kind(adaptation.task).readable(
             outputs, adaptation.classes, values=adaptation.outputs
         )
-        metrics |= _query_metrics(checkpoint, adaptation, work, query, outputs)
+        warnings = warnings_of(predictions, QUERIES_AT)
+        scores = outputs[:, : adaptation.outputs]
+        metrics |= _query_metrics(checkpoint, adaptation, work, query, scores)
     metrics |= _assessed(checkpoint, adaptation, work, order, progress)
     storing = time.perf_counter()
     try:
@@ -89,7 +97,14 @@ def outcome_of(
     except StoreFull:
         return Failure(code="store-full", detail="there is no room for the adapted parameters")
     timing = timing | {"store_ms": round((time.perf_counter() - storing) * 1000, 3)}
-    return Outcome(phi_digest=phi, metrics=metrics, predictions=predictions, timing=timing)
+    return Outcome(
+        phi_digest=phi,
+        metrics=metrics,
+        predictions=predictions,
+        timing=timing,
+        warnings=warnings,
+        made_by=made_by(checkpoint, bench.device),
+    )
 
 
 def _query_metrics(
@@ -103,7 +118,7 @@ def _query_metrics(
         return {}
     kind = find_kind(adaptation.task)
     before = before_adaptation(checkpoint, work, outputs=adaptation.outputs)
-    untouched = query_outputs(checkpoint, before, query[INPUT]).numpy()
+    untouched = query_outputs(checkpoint, before, query[INPUT]).numpy()[:, : adaptation.outputs]
     return {
         f"query_{kind.measure}": kind.score(outputs, query[TARGET]),
         f"query_{kind.measure}_before": kind.score(untouched, query[TARGET]),
@@ -147,6 +162,7 @@ def _assessed(
     return metrics
 
 
+@phase("keep")
 def store_phi(
     bench: Bench,
     checkpoint: Checkpoint,

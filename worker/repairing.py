@@ -15,6 +15,7 @@ from app.values.lifecycle import Status
 from models.files.checkpoint import InvalidCheckpoint
 from worker.batch import load_work
 from worker.bench import Bench, hot_checkpoint
+from worker.observing import count_failure
 from worker.outcomes import order_of, store_phi
 from worker.stacking import Failure, Work, adapt_rows
 
@@ -39,6 +40,7 @@ def repair(bench: Bench, adaptation_id: str) -> bool:
             return True
         with writing(bench.backends.engine) as connection:
             lose(connection, adaptation)
+        count_failure("damaged")
         log.error("parameters and support set are lost", extra={"status": "failed"})
         tell_changed(bench.backends.queue.redis, [adaptation.id])
         return False

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.values.arrays import INPUT, MASK, Arrays
+from app.observing.metrics import SPLITS
+from app.values.arrays import INPUT, MASK, TARGET, Arrays
 from models.engine.layers import episodes_at_once
 from models.episodes import Examples
 from models.files.checkpoint import Checkpoint
@@ -40,9 +41,7 @@ class Failure:
 
 LINALG_ERROR: type[RuntimeError] = vars(torch.linalg)["LinAlgError"]  # exported to no checker
 NO_MEMORY = Failure(code="out-of-memory", detail="the support set needs more memory")
-NOT_FINITE = Failure(
-    code="diverged", detail="the features of the support set are not finite; send smaller numbers"
-)
+LARGE = 1e3  # numbers beyond it are told to be scaled
 
 
 def adapt_rows(
@@ -80,8 +79,10 @@ def adapt_rows(
             if not singular and not is_out_of_memory(error):
                 raise
             torch.cuda.empty_cache()
-            if len(part) == 1:
-                done.append(NOT_FINITE if singular else NO_MEMORY)
+            if len(part) > 1:
+                SPLITS.labels("singular" if singular else "out-of-memory").inc()
+            else:
+                done.append(_no_features(checkpoint, part[0]) if singular else NO_MEMORY)
             size = max(1, len(part) // 2)
         progress()
     return done
@@ -100,7 +101,9 @@ def is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def query_outputs(checkpoint: Checkpoint, adapted: Adapted, x: NDArray[np.float32]) -> Tensor:
-    """(Q, …) queries -> (Q, outputs) scores or values on the CPU."""
+    """(Q, …) queries -> (Q, outputs) scores or values on the CPU; behind them what the head knows
+    beside.
+    """
     device = adapted.losses.device
     with torch.no_grad():
         return predict(checkpoint.learner, adapted, torch.from_numpy(x).to(device)).cpu()
@@ -135,7 +138,8 @@ def _stacked(
         )
     finite = _are_finite(adapted).tolist()
     apart = [episode_of(adapted, index) for index in range(len(rows))]
-    return [one if good else _diverged(one) for one, good in zip(apart, finite, strict=True)]
+    each = zip(rows, apart, finite, strict=True)
+    return [one if good else _diverged(checkpoint, row, one) for row, one, good in each]
 
 
 def _examples(rows: Sequence[Work], device: torch.device) -> Examples:
@@ -167,9 +171,29 @@ def _are_finite(adapted: Adapted) -> Tensor:
     return torch.stack(zeros).sum(dim=0) == 0
 
 
-def _diverged(adapted: Adapted) -> Failure:
-    steps = int(adapted.losses.isfinite().sum())
-    detail = f"the loss or a parameter was no longer finite after {max(steps - 1, 0)} steps"
-    return Failure(
-        code="diverged", detail=f"{detail}; try a smaller step_size or scale the targets"
-    )
+def _diverged(checkpoint: Checkpoint, work: Work, adapted: Adapted) -> Failure:
+    steps = max(int(adapted.losses.isfinite().sum()) - 1, 0)
+    what = f"the loss or a parameter was no longer finite after {steps} steps"
+    to_do = "; ".join(filter(None, (_to_scale(checkpoint, work), "try a smaller step_size")))
+    return Failure(code="diverged", detail=f"{what}; {to_do}")
+
+
+def _no_features(checkpoint: Checkpoint, work: Work) -> Failure:
+    to_do = _to_scale(checkpoint, work) or "send smaller numbers"
+    detail = f"the features of the support set are not finite; {to_do}"
+    return Failure(code="diverged", detail=detail)
+
+
+def _to_scale(checkpoint: Checkpoint, work: Work) -> str | None:
+    """Which side of the support set has the larger numbers, as the network sees them; None where
+    neither has large ones.
+    """
+    x, y = work.support[INPUT].reshape(len(work.support[INPUT]), -1), work.support.get(TARGET)
+    config = checkpoint.network_config
+    if config.get("scale"):
+        x = (x - np.array(config["centre"])) / np.array(config["scale"])
+    sizes = {"inputs": float(np.abs(x).max())}
+    if y is not None and y.dtype.kind == "f":
+        sizes["targets"] = float(np.abs(y).max())
+    side = max(sizes, key=lambda name: sizes[name])
+    return f"scale the {side}, whose numbers are very large" if sizes[side] > LARGE else None
