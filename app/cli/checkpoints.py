@@ -2,16 +2,19 @@
 it runs.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from sqlalchemy import Engine
 
 from app.checkpoints.registry import every_checkpoint, install
+from app.cli.calling.registry import alias, delete, describe, download, upload
 from app.cli.errors import in_one_line
+from app.cli.learning.calibrating import calibrate_checkpoint
 from app.cli.learning.importing import import_checkpoint
 from app.cli.tenants import Tenant
 from app.db.migrating import migrated
@@ -23,6 +26,9 @@ from app.values.tenants import DEFAULT
 
 checkpoints = typer.Typer(no_args_is_help=True, help="Checkpoints that the service adapts from.")
 checkpoints.command("import")(import_checkpoint)
+checkpoints.command("calibrate")(calibrate_checkpoint)
+for command in (upload, describe, download, alias, delete):
+    checkpoints.command()(command)
 
 
 @checkpoints.command("add")
@@ -38,12 +44,15 @@ def add(
 
 
 @checkpoints.command("list")
-def show(tenant: Tenant = DEFAULT) -> None:
+def show(
+    tenant: Tenant = DEFAULT,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each.")] = False,
+) -> None:
     """Lists every version that a tenant can use, the shipped ones among them."""
     with _service() as (engine, _):
-        lines = [_line(row) for row in every_checkpoint(engine, tenant)]
-    for line in lines:
-        typer.echo(line)
+        rows = list(every_checkpoint(engine, tenant))
+    for row in rows:
+        typer.echo(json.dumps(_told(row)) if as_json else _line(row))
 
 
 @contextmanager
@@ -52,6 +61,11 @@ def _service() -> Iterator[tuple[Engine, Settings]]:
     mendable = (ValueError, OSError, ServiceError, StoreFull, StoreUnavailable)
     with in_one_line(*mendable), migrated(settings.effective_database_url) as engine:
         yield engine, settings
+
+
+def _told(row: CheckpointRow) -> dict[str, Any]:
+    digest = f"sha256:{row.ref.digest}"
+    return {"name": row.ref.name, "version": row.ref.version, "digest": digest, "bytes": row.bytes}
 
 
 def _line(row: CheckpointRow) -> str:

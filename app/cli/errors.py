@@ -12,5 +12,12 @@ def in_one_line(*mendable: type[Exception]) -> Iterator[None]:
     try:
         yield
     except mendable as error:
-        typer.echo(f"fewstep: {error}", err=True)
+        typer.echo(f"fewstep: {_in_words(error)}", err=True)
         raise typer.Exit(2) from None
+
+
+def _in_words(error: Exception) -> str:
+    """An error of the system's begins with the file, not with a number."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}"
+    return str(error)

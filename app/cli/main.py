@@ -7,6 +7,8 @@ from importlib.metadata import entry_points
 
 import typer
 
+from app.cli.calling.adaptations import adaptations
+from app.cli.calling.adapting import adapt, predict
 from app.cli.checkpoints import checkpoints
 from app.cli.keys import keys
 from app.cli.learning.evaluate import evaluate
@@ -23,10 +25,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Few-shot fine-tuning on meta-trained checkpoints.",
 )
-for command in (serve, worker, migrate, worker_health, train, evaluate):
+for command in (serve, worker, migrate, worker_health, train, evaluate, adapt, predict):
     app.command()(command)
 for added in entry_points(group=GROUP):
     with suppress(ImportError):  # a package that does not load costs its own command, no other
         app.command(added.name)(added.load())
+app.add_typer(adaptations, name="adaptations")
 app.add_typer(keys, name="keys")
 app.add_typer(checkpoints, name="checkpoints")

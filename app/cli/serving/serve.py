@@ -199,11 +199,19 @@ def _serve_http(settings: Settings, listening: socket.socket) -> None:
     import uvicorn
 
     from app.api.application import create_service
+    from app.api.parser import Protocol
+    from app.api.streams import Streams
+
+    class Server(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            streams.leave()  # who streams would go on until the grace is over
+            await super().shutdown(sockets)
 
     _give_large_blocks_back()
+    streams = Streams(settings.max_event_streams)
     config = uvicorn.Config(
-        create_service(settings),
-        http="h11",  # the parser whose limits and refusals are tested, whatever else is installed
+        create_service(settings, streams),
+        http=Protocol,  # whose limits and refusals are tested, whatever else is installed
         log_config=None,  # its lines come out through ours
         access_log=False,
         server_header=False,
@@ -215,6 +223,6 @@ def _serve_http(settings: Settings, listening: socket.socket) -> None:
     telling = (base_url(listening.getsockname()), stopping, say)
     threading.Thread(target=announce_when_ready, args=telling, daemon=True).start()
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        Server(config).run(sockets=[listening])
     finally:
         stopping.set()

@@ -1,0 +1,1 @@
+"""Commands that call a running service, by its client: they know no row and no model."""
