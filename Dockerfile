@@ -9,13 +9,14 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PATH=/opt/venv/bin:$PATH
 WORKDIR /srv/fewstep
 RUN python -m venv /opt/venv
 COPY constraints.txt pyproject.toml ./
+COPY client client
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --quiet -c constraints.txt ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} torch
 # The dependencies alone, so that a change of our code does not fetch them again.
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -c "import tomllib; print('\n'.join(tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']))" \
       > /tmp/requirements.txt \
-    && pip install --quiet -c constraints.txt -r /tmp/requirements.txt
+    && pip install --quiet -c constraints.txt ./client -r /tmp/requirements.txt
 COPY README.md LICENSE ./
 COPY app app
 COPY worker worker
