@@ -20,7 +20,7 @@ from models.learner import Adapted, Adapts, InnerLoop, Learner, episode_of
 from models.meta_training.training import at_once
 from models.normalisation import Params
 from models.outer_loop import MetaParams, outer_step
-from models.preprocessing import input_from_picture
+from models.pictures.inputs import input_from_picture
 from tests import plain_maml
 from worker.stacking import Failure, Work, adapt_rows
 

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from app.cli.errors import in_one_line
 from app.cli.learning.bars import bars
-from app.trainings.data import checkpoint_file, open_data
+from app.trainings.data import checkpoint_file, open_data, trained_on
 from models.episodes import Episodes, EpisodeShape, TaskDistribution, labelled
 from models.files.checkpoint import load_checkpoint
 from models.inner_loop import adapt
@@ -140,8 +140,6 @@ def fit(axes: Any, subject: Subject, episode: Episodes) -> None:
 
 def draw_omniglot_steps(plt: Any) -> None:
     """Accuracy against inner steps: transductive with the paper's recipe, one by one as served."""
-    with in_one_line(FileNotFoundError), bars() as shown:
-        distribution = open_data({"name": "omniglot"}, None, shown.progress)
     figure, axes = plt.subplots(1, 2, figsize=(11, 3.8))
     steps = (0, 1, 2, 3, 5, 7, 10)
     shape = EpisodeShape(way=5, shot=1, query=15)
@@ -151,6 +149,9 @@ def draw_omniglot_steps(plt: Any) -> None:
     ]
     for place, kept in zip(axes, (lines, lines[1:]), strict=True):
         for name, label, protocol in kept:
+            recipe = trained_on(load_checkpoint(checkpoint_file(name).read_bytes()), "draw")
+            with in_one_line(FileNotFoundError), bars() as shown:
+                distribution = open_data(recipe["distribution"], None, shown.progress)
             means, half = scores(
                 committed(name, label), distribution, shape, steps, protocol=protocol
             )

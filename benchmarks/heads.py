@@ -18,6 +18,7 @@ there the ratio may be smaller by as much.
 import argparse
 import statistics
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ from benchmarks.peers.network import PlainConv4, plain_network
 from benchmarks.timing import Spread, Times, Work, in_turn, ratios
 from models.episodes import Episodes
 from models.files.adapted_file import dump_adapted
-from models.files.checkpoint import Checkpoint, describe_checkpoint
+from models.files.checkpoint import Checkpoint, describe_checkpoint, load_checkpoint
 from models.learner import CLOSED_FORMS, Adapts
 from models.normalisation import Params
 from worker.allocator import keep_freed_memory
@@ -184,7 +185,11 @@ def stored_bytes(checkpoint: Checkpoint) -> dict[str, int]:
     does; the service's says as much.
     """
     about = describe_checkpoint(checkpoint)
-    about = {name: about[name] for name in about if name not in ("provenance", "evaluation")}
+    apart = ("provenance", "evaluation", "calibration")
+    about = {name: about[name] for name in about if name not in apart}
+    calibration = load_checkpoint(contest.FILE.read_bytes()).learner.calibration
+    learner = replace(checkpoint.learner, calibration=calibration)  # as it is served
+    checkpoint = replace(checkpoint, learner=learner)
     one = contest.draw_episodes(1, shot=1, query=1)
     sizes = {}
     for adapts in WAYS:

@@ -24,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import httpx
 from rich.progress import track
@@ -72,6 +73,15 @@ def draw(drawings: dict[str, list[str]], randomness: random.Random) -> Episode:
     return Episode(support, query)
 
 
+def adapt(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
+    """The adaptation that succeeded; ends the command where it did not."""
+    answer = client.post("/adapt", json=body, headers={"Prefer": "wait=60"}).raise_for_status()
+    adaptation: dict[str, Any] = answer.json()
+    if adaptation["status"] != "succeeded":
+        raise SystemExit(f"{adaptation['id']} is {adaptation['status']}: {adaptation['error']}")
+    return adaptation
+
+
 def run(client: httpx.Client, episode: Episode) -> Outcome:
     """Adapts, then predicts every query with a request of its own."""
     body = {
@@ -81,10 +91,7 @@ def run(client: httpx.Client, episode: Episode) -> Outcome:
             "targets": [character for character, _ in episode.support],
         },
     }
-    answer = client.post("/adapt", json=body, headers={"Prefer": "wait=60"}).raise_for_status()
-    adaptation = answer.json()
-    if adaptation["status"] != "succeeded":
-        raise SystemExit(f"{adaptation['id']} is {adaptation['status']}: {adaptation['error']}")
+    adaptation = adapt(client, body)
     labels = []
     for _, picture in episode.query:
         asked = {"adaptation": adaptation["id"], "input": picture}

@@ -10,8 +10,6 @@ PNG files, 10 classes, rivals fitted to the same supports; they are left out whe
 is not installed. Differences are paired: the same episodes.
 """
 
-import base64
-import io
 import math
 import random
 import statistics
@@ -25,7 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track
 
-from benchmarks.serve_omniglot import Episode, client_of, read_drawings, report_of
+from benchmarks.altered import data_url
+from benchmarks.serve_omniglot import Episode, adapt, client_of, read_drawings, report_of
 
 CHECKPOINT = "omniglot-anyway"
 SHAPES = ((5, 1, 5), (20, 1, 1), (5, 3, 2), (5, 3, 5), (2, 10, 2))  # classes, characters, drawings
@@ -63,10 +62,7 @@ def score(client: httpx.Client, episode: Episode, **asked: Any) -> tuple[float, 
         "query": examples(episode.query),
         **asked,
     }
-    answer = client.post("/adapt", json=body, headers={"Prefer": "wait=60"}).raise_for_status()
-    adaptation: dict[str, Any] = answer.json()
-    if adaptation["status"] != "succeeded":
-        raise SystemExit(f"{adaptation['id']} is {adaptation['status']}: {adaptation['error']}")
+    adaptation = adapt(client, body)
     return float(adaptation["metrics"]["query_accuracy"]), adaptation
 
 
@@ -112,8 +108,8 @@ def measure_digits(client: httpx.Client, count: int, seed: int) -> dict[str, dic
         for _ in track(range(count), f"digits, {shot} of each", transient=True):
             support, query = _drawn(labels, shot, random_)
             episode = Episode(
-                [(str(labels[i]), data_url(pixels[i])) for i in support],
-                [(str(labels[i]), data_url(pixels[i])) for i in query],
+                [(str(labels[i]), picture_of(pixels[i])) for i in support],
+                [(str(labels[i]), picture_of(pixels[i])) for i in query],
             )
             right, adaptation = score(client, episode)
             scores.setdefault("by default", []).append(right)
@@ -154,11 +150,9 @@ def rivals() -> Iterator[tuple[str, Callable[[Pixels, Pixels, Pixels], Pixels]]]
         yield name, lambda x, y, queries, model=model: model.fit(x, y).predict(queries)
 
 
-def data_url(digit: Pixels) -> str:
-    """The 8 × 8 picture as a PNG: light on dark, as scikit-learn has it."""
-    file = io.BytesIO()
-    Image.fromarray((digit.reshape(8, 8) / 16 * 255).astype(np.uint8)).save(file, "PNG")
-    return "data:image/png;base64," + base64.urlsafe_b64encode(file.getvalue()).decode()
+def picture_of(digit: Pixels) -> str:
+    """The 8 × 8 picture as a PNG's data URL: light on dark, as scikit-learn has it."""
+    return data_url(Image.fromarray((digit.reshape(8, 8) / 16 * 255).astype(np.uint8)))
 
 
 def measure(url: str, folder: Path, count: int, seed: int) -> dict[str, object]:

@@ -53,8 +53,8 @@ Numbers in this section come from single trials whose scripts are not kept.
 - **The paper's recipe in full** is 60,000 outer steps. On one thread of a shared two-core CPU an
   outer step takes 0.3 to 0.45 s at 5-way 1-shot, 1.8 s at 5-way 5-shot, 2.8 s at 20-way 1-shot and
   more at 20-way 5-shot: 6 hours to days a row. The rows above say how many steps were run.
-  `fewstep reproduce` goes on from where a run stopped. 5-way 1-shot after 39,001 steps, and without
-  convolution after all of them, are above the paper's numbers; why is not measured yet. 5-way
+  `fewstep reproduce` goes on from where a run stopped. 5-way 1-shot, with convolutions and
+  without, is above the paper's numbers after all of them; why is not measured yet. 5-way
   5-shot without convolution, cut short at 2,677, falls short of its number.
 - **Where the paper's recipe is not the authors' code to the letter**: strided convolutions are
   padded by one on all sides (TensorFlow pads right and below), convolutions have no bias (a

@@ -8,6 +8,7 @@ What a route of the product costs is told by the same server's answers on a rout
 from fastapi import FastAPI, Response
 
 from app.api import application
+from app.api.streams import Streams
 from app.cli.serving.serve import serve
 from app.settings import Settings
 
@@ -18,9 +19,9 @@ async def empty() -> Response:
     return Response(b"{}", media_type="application/json")
 
 
-def create_app_with_empty_route(settings: Settings) -> FastAPI:
+def create_app_with_empty_route(settings: Settings, streams: Streams | None) -> FastAPI:
     """The product's application, and the route."""
-    app = create_app(settings)
+    app = create_app(settings, streams)
     app.add_api_route("/empty", empty)
     return app
 

@@ -69,7 +69,12 @@ def service(kind: str, **variables: str) -> Iterator[Measured]:
 @contextmanager
 def _started(folder: Path, variables: dict[str, str]) -> Iterator[Service]:
     port, log = free_port(), folder / "serve.log"
-    own = {"FEWSTEP_DATA_DIR": str(folder / "data"), "FEWSTEP_PORT": str(port), **variables}
+    own = {
+        "FEWSTEP_DATA_DIR": str(folder / "data"),
+        "FEWSTEP_PORT": str(port),
+        "FEWSTEP_SHARE_EQUAL_WORK": "false",  # what is sent twice is to be worked out twice
+        **variables,
+    }
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.service.launcher"],
