@@ -19,8 +19,22 @@ from app.values.caller import Caller, Scope
 from app.values.lasting import Lasting
 from tests.servers import fresh_redis
 
-PUBLIC = {"/", "/livez", "/readyz", "/problems/{code}"}
-FOR_ANY_KEY = {"/limits", "/checkpoints", "/checkpoints/{name}"}
+PUBLIC = {
+    "/",
+    "/livez",
+    "/readyz",
+    "/problems/{code}",
+    "/v2",
+    "/v2/health/live",
+    "/v2/health/ready",
+}
+FOR_ANY_KEY = {
+    "GET /limits",
+    "GET /usage",
+    "GET /checkpoints",
+    "GET /checkpoints/{name}",
+    "GET /checkpoints/{name}/versions/{version}",
+}
 ROUTES = [
     route
     for router in (predict_router, *(module.router for module in ROUTERS))
@@ -34,7 +48,7 @@ def test_every_route_says_what_its_caller_needs_but_the_public_ones() -> None:
 
 
 def test_every_route_needs_a_scope_but_those_for_any_key() -> None:
-    needs = {route.path: needs_of(route.endpoint) for route in ROUTES}
+    needs = {f"{min(route.methods)} {route.path}": needs_of(route.endpoint) for route in ROUTES}
 
     for_any = {path for path, need in needs.items() if need is not None and need.scope is None}
 

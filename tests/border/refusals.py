@@ -9,12 +9,13 @@ from app.errors import ServiceError
 
 
 @contextmanager
-def refused(code: str, *pointers: str) -> Iterator[None]:
-    """The block raises ServiceError with this code and exactly these pointers."""
+def refused(code: str, *pointers: str, says: str = "") -> Iterator[None]:
+    """The block raises ServiceError with this code, exactly these pointers and these words."""
     with pytest.raises(ServiceError) as caught:
         yield
     error = caught.value
     assert (error.code, tuple(one.pointer for one in error.errors)) == (code, pointers)
+    assert says in error.detail
     assert all("expected" in detail and ", got " in detail for detail in _details(error))
 
 

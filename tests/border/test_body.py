@@ -1,19 +1,19 @@
 import asyncio
 import socket
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.types import Message
 
 from app.api.body import read_body, require_media_type
 from app.api.problems import install
+from app.api.unread import drained
 from app.errors import ServiceError
 from tests.border.refusals import refused
+from tests.border.serving import served
 
 LIMIT = 100_000
 Headers = list[tuple[bytes, bytes]]
@@ -142,14 +142,8 @@ def address() -> Iterator[tuple[str, int]]:
         await read_body(request, limit_bytes=LIMIT, timeout_s=0.5)
         raise ServiceError("validation", "expected a, got b")
 
-    config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", ws="none")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield listener.getsockname()
-        server.should_exit = True
-        thread.join()
+    with served(drained(app, limit_bytes=10 * LIMIT, limit_s=2)) as listening:
+        yield listening
 
 
 def exchange(address: tuple[str, int], *pieces: bytes) -> bytes:
@@ -176,6 +170,20 @@ def test_a_refusal_of_an_unread_body_closes_the_connection(
 
     assert answer.startswith(b"HTTP/1.1 " + status)
     assert b"\r\nconnection: close\r\n" in answer.lower()
+
+
+def test_a_body_that_is_too_large_is_told_how_large_it_may_be() -> None:
+    over = str(17 * 2**20 + 1).encode()
+
+    with pytest.raises(ServiceError) as caught:
+        asyncio.run(
+            read_body(request_of([(b"content-length", over)]), limit_bytes=16 << 20, timeout_s=1)
+        )
+
+    assert caught.value.detail == (
+        "expected at most 16 MiB, got 17.1 MiB; pictures are shrunk to the checkpoint's input "
+        "anyway, such as 28 x 28: send smaller ones"
+    )
 
 
 def test_chunks_without_end_are_answered_at_the_limit(address: tuple[str, int]) -> None:

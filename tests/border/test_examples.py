@@ -46,7 +46,7 @@ def test_number_arrays_are_taken_as_they_are() -> None:
 
 def test_arrays_data_urls_and_files_may_stand_side_by_side() -> None:
     file = encoded(drawing())
-    upload = UploadedPicture(media_type="image/png", data=file)
+    upload = UploadedPicture(data=file)
 
     found = examples([np.zeros((28, 28)).tolist(), data_url(file), upload], CHARACTERS)
 
@@ -63,7 +63,7 @@ def test_a_string_that_is_no_data_url_is_no_example(value: str, spec: InputSpec)
 
 @pytest.mark.parametrize(
     "picture",
-    [data_url(encoded(drawing())), UploadedPicture(media_type="image/png", data=b"")],
+    [data_url(encoded(drawing())), UploadedPicture(data=b"")],
     ids=["url", "file"],
 )
 def test_a_picture_does_not_fit_where_numbers_are_taken(picture: object) -> None:
@@ -72,7 +72,7 @@ def test_a_picture_does_not_fit_where_numbers_are_taken(picture: object) -> None
 
 
 def test_pictures_that_are_too_much_together_are_refused_before_they_are_decoded() -> None:
-    limits = ImageLimits(max_side_px=100, max_area_px=100)
+    limits = ImageLimits(max_side_px=100, max_area_px=100, max_together_px=1600)
     fitting, breaking = drawing(10, 10), drawing(10, 10, seed=1)
     urls = [data_url(encoded(fitting))] * 16
 
@@ -226,7 +226,7 @@ def test_numbers_that_are_no_grey_levels_come_back_to_the_bit(number: float) -> 
 
 def test_a_support_set_of_drawings_takes_no_more_room_than_their_files() -> None:
     files = [path.read_bytes() for path in sorted(DRAWINGS.glob("*/*.png"))]
-    sent = [UploadedPicture(media_type="image/png", data=data) for data in files]
+    sent = [UploadedPicture(data=data) for data in files]
 
     packed = pack_arrays(x=examples(sent, CHARACTERS), y=np.arange(len(sent)))
 

@@ -1,15 +1,24 @@
 import asyncio
+import io
 import json
+import shutil
+import subprocess
 import time
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
+import aiohttp
+import httpx
 import pytest
+import requests
 
 from app.api.multipart import parse_adapt_form
 from app.inputs.images import UploadedPicture
 from tests.border.refusals import refused
 
 REQUEST = (b'name="request"', b"", b'{"checkpoint": "omniglot-5way-1shot"}')
+FIELDS = {"request": REQUEST[2].decode()}
 Part = tuple[bytes, bytes, bytes]
 
 
@@ -41,8 +50,8 @@ def test_a_form_is_the_json_body_that_it_stands_for() -> None:
         "checkpoint": "omniglot-5way-1shot",
         "support": {
             "inputs": [
-                UploadedPicture(media_type="image/png", data=data),
-                UploadedPicture(media_type="image/png", data=b"PNG"),
+                UploadedPicture(data=data),
+                UploadedPicture(data=b"PNG"),
             ],
             "targets": ["a[b]", "c"],
         },
@@ -65,10 +74,75 @@ def test_the_class_stands_between_the_first_and_the_last_bracket(name: str, labe
     assert read(form(REQUEST, picture(name)))["support"]["targets"] == [label]
 
 
-def test_a_part_without_a_type_is_text() -> None:
-    (found,) = read(form(REQUEST, picture("support[a]", media_type=b"")))["support"]["inputs"]
+@pytest.mark.parametrize(
+    "media_type", [b"", b"text/plain", b"application/octet-stream", b"image/gif", b"image/*", b";;"]
+)
+def test_what_a_file_is_declared_to_be_is_not_looked_at(media_type: bytes) -> None:
+    (found,) = read(form(REQUEST, picture("support[a]", media_type=media_type)))["support"][
+        "inputs"
+    ]
 
-    assert found.media_type == "text/plain"
+    assert found == UploadedPicture(data=b"PNG")
+
+
+@pytest.mark.parametrize("media_type", [b"", b"text/plain; charset=utf-8", b"application/json"])
+@pytest.mark.parametrize("extra", [b"", b'; filename="blob"', b"; filename=r.json"])
+def test_the_request_may_be_a_field_or_a_file_of_any_type(media_type: bytes, extra: bytes) -> None:
+    part = (b'name="request"' + extra, media_type, b'{"checkpoint": "sinusoid"}')
+
+    assert read(form(part))["checkpoint"] == "sinusoid"
+
+
+LABEL = 'a%25"é]'  # "%25" is these three signs
+
+
+def by_requests() -> tuple[bytes, str]:
+    sent = requests.Request("POST", "http://x", data=FIELDS, files={f"support[{LABEL}]": b"PNG"})
+    prepared = sent.prepare()
+    assert isinstance(prepared.body, bytes)
+    return prepared.body, str(prepared.headers["content-type"])
+
+
+def by_httpx() -> tuple[bytes, str]:
+    sent = httpx.Request("POST", "http://x", data=FIELDS, files={f"support[{LABEL}]": b"PNG"})
+    return sent.read(), sent.headers["content-type"]
+
+
+def by_aiohttp() -> tuple[bytes, str]:
+    data = aiohttp.FormData(FIELDS)
+    data.add_field(f"support[{LABEL}]", io.BytesIO(b"PNG"))
+    written = data()
+    return asyncio.run(written.as_bytes()), written.content_type
+
+
+def by_old_aiohttp() -> tuple[bytes, str]:
+    name = f'name="{quote(f"support[{LABEL}]", safe="")}"'.encode()
+    return form(REQUEST, (name, b"", b"PNG")), "multipart/form-data; boundary=X-b"
+
+
+def by_node() -> tuple[bytes, str]:
+    script = """
+    const form = new FormData();
+    form.append("request", new Blob([process.argv[2]], {type: "application/json"}));
+    form.append(`support[${process.argv[1]}]`, new Blob(["PNG"]));
+    const sent = new Response(form);
+    sent.text().then((body) => console.log(sent.headers.get("content-type") + "\\n" + body));
+    """
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    told = subprocess.run(
+        ["node", "-e", script, LABEL, FIELDS["request"]], capture_output=True, check=True
+    ).stdout
+    content_type, _, body = told.partition(b"\n")
+    return body, content_type.decode()
+
+
+@pytest.mark.parametrize("client", [by_requests, by_httpx, by_aiohttp, by_old_aiohttp, by_node])
+def test_the_form_of_every_client_is_read(client: Callable[[], tuple[bytes, str]]) -> None:
+    found = read(*client())
+
+    assert found["checkpoint"] == "omniglot-5way-1shot"
+    assert found["support"] == {"inputs": [UploadedPicture(data=b"PNG")], "targets": [LABEL]}
 
 
 def test_a_form_with_preamble_padding_and_epilogue_is_read() -> None:
@@ -125,6 +199,9 @@ def test_a_form_that_breaks_off_is_refused(end: int) -> None:
         b"no boundary",
         form((b"filename=x", b"", b"")),
         form((b'name="\xff"', b"", b"")),
+        form((b"name*=latin-1''support%5B%E9%5D", b"", b"")),
+        form((b"name*=utf-8''support%5B%FF%5D", b"", b"")),
+        form((b"name*=support", b"", b"")),
         form((b'name="a"; name="b"', b"", b"")),
         form((b'name="a', b"", b"")),
         WHOLE.replace(b"form-data; ", b"attachment; "),

@@ -6,17 +6,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from app.inputs.preparing import look_at
-from models.preprocessing import input_from_picture
+from models.pictures.inputs import input_from_picture
+from tests.border.pictures import OMNIGLOT
 
-SPEC = {
-    "kind": "picture",
-    "mode": "L",
-    "size": [28, 28],
-    "resample": "lanczos",
-    "invert": True,
-    "background": 255,
-    "corrects": ["polarity", "frame"],
-}
+SPEC: dict[str, object] = OMNIGLOT | {"corrects": ["polarity", "frame"]}
 
 
 def crosses(*, ink: int, paper: int, edge: int) -> list[Image.Image]:
@@ -84,3 +77,19 @@ def test_a_checkpoint_that_says_nothing_of_it_is_not_second_guessed() -> None:
     x = read(crosses(ink=255, paper=0, edge=0), plain)
 
     assert look_at(x, ["data:…"] * 4, plain, "/support/inputs").warnings == ()
+
+
+@pytest.mark.parametrize("preparation", ["ink", "pen-on-paper"])
+def test_numbers_for_a_checkpoint_of_ink_are_looked_at_and_pictures_are_not(
+    preparation: str,
+) -> None:
+    ink = {key: value for key, value in SPEC.items() if key != "corrects"}
+    ink["preparation"] = preparation
+    negative = 1 - read(crosses(ink=0, paper=255, edge=10), SPEC)
+
+    numbers = look_at(negative, negative.tolist(), ink, "/support/inputs")
+    pictures = look_at(negative, ["data:…"] * 4, ink, "/support/inputs")
+
+    assert [warning["code"] for warning in numbers.warnings] == ["negative"]
+    assert numbers.preprocessing is None
+    assert pictures == look_at(1 - negative, negative.tolist(), ink, "/support/inputs")

@@ -97,7 +97,7 @@ def test_a_wrong_method_names_all_the_right_ones(client: TestClient, method: str
     answer = client.request(method, "/items/1")
 
     assert (answer.status_code, answer.json()["code"]) == (405, "method-not-allowed")
-    assert answer.headers["Allow"] == "DELETE, GET"
+    assert answer.headers["Allow"] == "DELETE, GET, HEAD"
 
 
 def test_a_wrong_parameter_is_named_without_its_value(client: TestClient) -> None:

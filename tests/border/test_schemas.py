@@ -40,6 +40,8 @@ def test_every_example_is_what_its_schema_says(model: type[BaseModel]) -> None:
         {"step_size": 1},
         {"step_size": 1e-45},
         {"ttl_seconds": 315_360_000},
+        {"webhook": "https://hooks.example:8443/a?b=%20c"},
+        {"webhook": "gopher://example.com/"},
         {"name": "x" * 200},
         {"metadata": {"k" * 64: "x\r\nERROR forged\x1b[2J ${jndi:x} %s {0.__class__}"}},
         {"query": {"inputs": [1.0], "targets": None}},
@@ -61,6 +63,11 @@ def test_a_field_in_range_is_taken_unchanged(fields: dict[str, Any]) -> None:
         *[("step_size", v, "/step_size") for v in (0, -0.1, 5e-324, 1e39, 10**400, True, "1")],
         *[("ttl_seconds", v, "/ttl_seconds") for v in (0, -1, 10**12, 1.5, "60", True)],
         *[("name", value, "/name") for value in ("a\0b", "x" * 10_000, "a\nb", 5)],
+        *[("webhook", value, "/webhook") for value in ("not a url", 5, "", "https:/a", "//a/b")],
+        *[
+            ("webhook", f"https://example.com/{end}", "/webhook")
+            for end in ("\r\nX-Evil: 1", "#a", "ü", " ", "\n", "x" * 2000)
+        ],
         ("metadata", {"user": 42}, "/metadata/user"),
         ("metadata", {"a": {"b": "c"}}, "/metadata/a"),
         ("metadata", {"a": "\0"}, "/metadata/a"),
@@ -74,10 +81,7 @@ def test_a_field_in_range_is_taken_unchanged(fields: dict[str, Any]) -> None:
         ("support", {"inputs": [1.0], "targets": None}, "/support/targets"),
         ("query", {"inputs": []}, "/query/inputs"),
         ("assess", 1, "/assess"),
-        *[
-            (name, {}, f"/{name}")
-            for name in ("supports", "__proto__", "__class__", "seed", "webhook")
-        ],
+        *[(name, {}, f"/{name}") for name in ("supports", "__proto__", "__class__", "seed")],
         ("a/b~c", 1, "/a~1b~0c"),
         ("x" * 100_000, 1, ""),
         ("extends", "ad_1", ""),

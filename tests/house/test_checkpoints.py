@@ -1,10 +1,15 @@
 """``fewstep checkpoints``: added once under the next version, listed, and refused in one line."""
 
+import math
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from safetensors.numpy import save
 from typer.testing import CliRunner
 
 from app.checkpoints.registry import committed_folder, shipped_files
@@ -57,7 +62,7 @@ def test_what_a_tenant_adds_is_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "No such file"),
+        (None, "no such file"),
         (b"", "expected a .safetensors file with 'fewstep' metadata"),
         (b"PK\x03\x04" * 9, "expected a .safetensors file with 'fewstep' metadata"),
         (SINUSOID.read_bytes()[:-8], "the tensors cannot be read"),
@@ -104,3 +109,53 @@ def test_a_checkpoint_whose_queries_see_each_other_is_refused(tmp_path: Path) ->
     assert "would depend on the other inputs of its request" in said
     assert len(said.splitlines()) == 1
     assert command_line(tmp_path, "list") == (0, "")
+
+
+def of_training(provenance: dict[str, Any], mean: float) -> bytes:
+    """The shipped sinusoid as the file of a training that went so."""
+    sinusoid = load_checkpoint(SINUSOID.read_bytes())
+    return dump_checkpoint(replace(sinusoid, provenance=provenance, evaluation=[{"mean": mean}]))
+
+
+def without_a_number() -> bytes:
+    """The shipped sinusoid, one of its weights NaN."""
+    sinusoid = load_checkpoint(SINUSOID.read_bytes())
+    theta = {name: tensor.clone() for name, tensor in sinusoid.meta.theta.items()}
+    theta["head.bias"][0] = torch.nan
+    return dump_checkpoint(replace(sinusoid, meta=replace(sinusoid.meta, theta=theta)))
+
+
+def state() -> bytes:
+    """What a training keeps beside its checkpoint."""
+    return save({"now.theta.a": np.zeros(2)}, metadata={"state": "{}"})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (of_training({"iterations": 5, "planned": 30}, 0.5), "is at outer step 5 of 30: go on"),
+        (of_training({"iterations": 30, "planned": 30}, math.nan), "its score is not finite"),
+        (of_training({}, math.inf), "its score is not finite"),
+        (without_a_number(), "expected finite weights"),
+        (state(), "expected a checkpoint, got the state of its training"),
+    ],
+)
+def test_what_a_training_left_before_its_end_is_refused_in_one_line(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    file = tmp_path / "file.safetensors"
+    file.write_bytes(content)
+
+    code, complaint = command_line(tmp_path, "add", str(file))
+
+    assert code == 2
+    assert said in complaint
+    assert len(complaint.splitlines()) == 1
+    assert command_line(tmp_path, "list") == (0, "")
+
+
+def test_a_training_that_ended_is_added(tmp_path: Path) -> None:
+    file = tmp_path / "file.safetensors"
+    file.write_bytes(of_training({"iterations": 30, "planned": 30}, 0.5))
+
+    assert command_line(tmp_path, "add", str(file))[0] == 0

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from app.values.warnings import WARNINGS
+
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
@@ -20,7 +22,7 @@ CODE = "\n".join(
 ) + "".join((ROOT / name).read_text() for name in ("Makefile", "Dockerfile", "pyproject.toml"))
 FILE = re.compile(r"(?:app|worker|models|benchmarks|tests|migrations|examples|docs)/[\w./-]*\w")
 NAME = re.compile(r"_?[A-Za-z]\w*_\w+(?:\(\))?")
-# Celery's settings, torch's buffers and a folder of the reader's own.
+# Celery's settings, torch's buffers, OpenTelemetry's variables and a folder of the reader's own.
 THEIRS = {
     "acks_late",
     "reject_on_worker_lost",
@@ -29,6 +31,9 @@ THEIRS = {
     "num_batches_tracked",
     "my_folder",
     "XDG_CACHE_HOME",
+    "OTEL_SERVICE_NAME",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_PROPAGATORS",
 }
 
 
@@ -55,6 +60,14 @@ def test_every_name_of_the_code_on_a_page_is_in_the_code(page: Path) -> None:
     unknown = {name for name in ours if not re.search(rf"\b{name}\b", CODE)}
 
     assert unknown == set()
+
+
+def test_every_warning_is_explained_and_no_other() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+
+    explained = re.findall(r"^\| `([a-z-]+)` \|", page.partition("## Warnings\n")[2], re.MULTILINE)
+
+    assert sorted(explained) == sorted(WARNINGS)
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no checkout of git")

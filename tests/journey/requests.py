@@ -11,9 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.pictures.inputs import input_from_picture
+from tests.border.pictures import OMNIGLOT as PLAIN
+
 Json = dict[str, Any]
 CHARACTERS = Path(__file__).parents[2] / "examples" / "characters"
 NAMES = ("dalu", "kem", "noshi", "peru", "tavo")
+PREPROCESSING: Json = PLAIN | {"preparation": "pen-on-paper", "stroke": 1 / 16}
 OMNIGLOT, SINUSOID = "omniglot-5way-1shot", "sinusoid"
 
 
@@ -28,10 +32,11 @@ def data_url(png: bytes) -> str:
 
 
 def pixels(png: bytes) -> NDArray[np.float32]:
-    """(28, 28) float32, strokes 1 on 0: the documented preprocessing, done here."""
+    """(28, 28) float32, strokes 1 on 0: what the checkpoint's preprocessing makes of the picture,
+    which a sender of numbers has done already (``tests/pictures`` has what shows that it is right).
+    """
     with Image.open(io.BytesIO(png)) as picture:
-        grey = picture.convert("L").resize((28, 28), Image.Resampling.LANCZOS)
-    return 1 - np.asarray(grey, np.float32) / np.float32(255)
+        return input_from_picture(picture, PREPROCESSING)[0]
 
 
 def characters(*, shots: int = 1, **more: Any) -> Json:

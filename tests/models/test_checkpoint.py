@@ -65,7 +65,7 @@ def test_a_checkpoint_comes_back_as_it_was() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"format_version": 4},
+        {"format_version": 5},
         {"format": "pickle"},
         {"trust_remote_code": True},
         {"network": {"name": "resnet"}},

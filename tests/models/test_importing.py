@@ -29,7 +29,7 @@ from models.inner_loop import adapt
 from models.learner import InnerLoop, predict
 from models.normalisation import forward, forward_together
 from models.outer_loop import MetaParams
-from models.preprocessing import input_from_picture
+from models.pictures.inputs import input_from_picture
 from tests.models import bundles
 
 NAME = "miniimagenet-5way-1shot-finn2017"

@@ -144,3 +144,13 @@ def test_an_unknown_kind_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(ValueError, match="'ranking', expected one of classification, regression"):
         _ = learner.kind
     assert find_kind("regression") is KINDS["regression"]
+
+
+def test_scores_that_are_no_numbers_are_no_accuracy() -> None:
+    """The first of several NaN is the largest to ``argmax``, and may be the right class."""
+    outputs = torch.tensor([[[torch.nan, torch.nan], [0.0, 1.0]], [[1.0, 0.0], [-torch.inf, 1.0]]])
+    examples = labelled(torch.zeros(2, 2, 1), torch.tensor([[0, 1], [0, 1]]))
+
+    scores = KINDS["classification"].scores(outputs, examples)
+
+    torch.testing.assert_close(scores, torch.tensor([torch.nan, 1.0]), equal_nan=True)

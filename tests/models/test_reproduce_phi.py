@@ -1,6 +1,7 @@
 """The NumPy of docs/reproduce_phi.md predicts what the service's own models do, of every head."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from models.episodes import labelled
 from models.files.adapted_file import dump_adapted, with_body
 from models.files.checkpoint import Checkpoint, load_checkpoint
+from models.heads.novelty import Bucket, Calibration
 from models.inner_loop import adapt
 from models.learner import Adapted, Adapts
 from models.served import load_served
@@ -57,10 +59,16 @@ def described(checkpoint: Checkpoint, adapted: Adapted, x: Tensor, outputs: int)
 def compare(page: dict[str, Any], file: Path, data: bytes, query: Tensor) -> None:
     file.write_bytes(data)
     outputs = torch.from_numpy(load_served(data).predict(query.numpy()))
-    is_regression = page["read"](file)[1]["task"] == "regression"
-    expected = outputs if is_regression else outputs.double().softmax(dim=1)
+    tensors, about = page["read"](file)
+    if about["task"] == "regression":
+        expected = outputs
+    else:
+        expected = outputs[:, : about["outputs"]].double().softmax(dim=1)
     found = page["predict"](file, query.numpy())
     np.testing.assert_allclose(found, expected.numpy(), atol=ROUNDING)
+    if "head.known" in tensors:
+        shares = torch.special.ndtr(outputs[:, about["outputs"]].double())
+        np.testing.assert_allclose(page["novelty"](file, query.numpy()), shares, atol=2e-4)
 
 
 def examples_of(number: int, *shape: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -71,6 +79,27 @@ def examples_of(number: int, *shape: int) -> tuple[Tensor, Tensor, Tensor]:
     for name in range(3):
         x[y == name, ..., 3 * name : 3 * name + 3] += 1
     return x[:number], y[:number], x[number:]
+
+
+@pytest.mark.parametrize(("adapts", "examples"), [("kernel", 3), ("kernel", 12), ("head", 12)])
+def test_a_calibrated_classifier(
+    page: dict[str, Any], tmp_path: Path, adapts: Adapts, examples: int
+) -> None:
+    """Noise that is far from all, too."""
+    measured = Bucket(
+        shots=1, middle=1.0, below=0.3, above=0.2, left_out=1.0, temperature={adapts: 0.4}
+    )
+    plain = shipped("omniglot-anyway")
+    learner = replace(plain.learner, calibration=Calibration(buckets=(measured,)))
+    checkpoint = replace(plain, learner=learner)
+    x, y, query = examples_of(examples, 1, 28, 28)
+    adapted = adapted_by(checkpoint, adapts, x, y)
+    about = described(checkpoint, adapted, x, 3)
+
+    far = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(1)) * 3
+
+    whole = with_body(dump_adapted(adapted, about, body="0" * 64), checkpoint.meta.theta)
+    compare(page, tmp_path / "phi.safetensors", whole, torch.cat([query, far]))
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ CALLERS = [
         405,
         "method-not-allowed",
         lambda w: [Call(path="/docs"), Call(path="/"), Call(path="/livez")],
-        then=allows("GET"),
+        then=allows("GET, HEAD"),
     ),
     accepted("B175", same_content, then=is_replayed),
     accepted("B175-form", same_form, then=is_replayed),

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.border.pictures import chunk, data_url, drawing, encoded, png, rows, with_chunk
 from tests.border.pictures import header as grey_header
 from tests.refusals.calls import Answer, Call, post
-from tests.refusals.case import Case, accepted, in_little_memory, refused, succeeds
+from tests.refusals.case import Case, accepted, in_little_memory, refused, succeeds, tells
 from tests.refusals.pictures import (
     BLACK,
     animated,
@@ -166,6 +166,36 @@ DRAWINGS = [
         then=succeeds,
     ),
     accepted("B129", lambda w: shown(data_url(turned()[0], "image/jpeg")), then=is_upright),
+    accepted(
+        "beyond-declared",
+        lambda w: shown(
+            data_url(encoded(drawing(), "WEBP"), "image/webp"),
+            data_url(encoded(drawing(), "JPEG"), "image/jpg"),
+            data_url(picture(), "image/x-png;name=a.png"),
+            data_url(picture(), "application/octet-stream"),
+            PNG_BYTES + base64.encodebytes(picture()).decode(),
+        ),
+        then=succeeds,
+    ),
+    refused(
+        "beyond-cut",
+        422,
+        "invalid-image",
+        lambda w: shown(
+            data_url(cut(encoded(drawing(), "JPEG"), 0.9), "image/jpeg"),
+            data_url(encoded(drawing(), "JPEG")[:-2], "image/jpeg"),
+            data_url(cut(encoded(drawing(), "WEBP"), 0.9), "image/webp"),
+            data_url(cut(picture(), 0.9)),
+        ),
+        then=tells("cut off"),
+    ),
+    refused(
+        "beyond-size",
+        413,
+        "image-too-large",
+        lambda w: shown(data_url(blank(9000, 20))),
+        then=tells("got 9000 x 20; pictures are shrunk to 28 x 28 anyway: send smaller ones"),
+    ),
     accepted("beyond-notes", lambda w: shown(data_url(odd_notes(), "image/jpeg")), then=succeeds),
     refused(
         "beyond-area",

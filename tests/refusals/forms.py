@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tests.border.pictures import drawing, encoded
 from tests.refusals.bodies import CHUNKED, declared
 from tests.refusals.calls import (
     Answer,
@@ -19,6 +20,7 @@ from tests.refusals.case import (
     has_classes,
     in_little_memory,
     refused,
+    tells,
 )
 from tests.refusals.pictures import picture
 from tests.refusals.world import World
@@ -29,6 +31,15 @@ FILES = [file(f"support[{name}]", picture(seed)) for seed, name in enumerate("ab
 
 def of_form(*parts: tuple[str, bytes]) -> Call:
     return post(form(parts), form_type())
+
+
+def untyped(name: str, content: bytes, kind: str = "") -> tuple[str, bytes]:
+    """A file as many clients send it: without a type, or with one that says nothing."""
+    return field(name, content, f'; filename="a"{kind}')
+
+
+def beside_picture(content: bytes) -> Call:
+    return of_form(REQUEST, FILES[0], untyped("support[b]", content))
 
 
 def writes_nothing(world: World, answers: Sequence[Answer]) -> None:
@@ -104,5 +115,47 @@ FORMS = [
             )
         ],
         then=writes_nothing,
+    ),
+    accepted(
+        "beyond-types",
+        lambda w: [
+            of_form(
+                REQUEST,
+                untyped("support[a]", picture(0), kind),
+                untyped("support[b]", encoded(drawing(), "WEBP"), kind),
+            )
+            for kind in (
+                "",
+                "\r\nContent-Type: text/plain",
+                "\r\nContent-Type: application/octet-stream",
+                "\r\nContent-Type: image/*",
+            )
+        ],
+        then=has_classes("a", "b"),
+    ),
+    refused(
+        "beyond-gif",
+        415,
+        "unsupported-media-type",
+        lambda w: [beside_picture(encoded(drawing(), "GIF"))],
+        then=tells("expected a PNG, JPEG or WebP picture, got a GIF"),
+    ),
+    refused(
+        "beyond-empty",
+        422,
+        "invalid-image",
+        lambda w: [beside_picture(b"")],
+        then=tells("empty file"),
+    ),
+    refused(
+        "beyond-photos",
+        413,
+        "payload-too-large",
+        in_little_memory(
+            lambda w: [
+                of_form(REQUEST, *(untyped(f"support[{n}]", bytes(5 << 20)) for n in range(5)))
+            ]
+        ),
+        then=tells("expected at most 16 MiB, got 25.1 MiB; pictures are shrunk"),
     ),
 ]

@@ -180,6 +180,24 @@ STRANGERS = [
     refused("B162", 404, "not-found", in_body, then=same_bytes),
     refused("B163", 404, "not-found", unchanged, then=same_bytes),
     refused(
+        "B164",
+        404,
+        "not-found",
+        lambda w: [
+            by(OWN_KEY, get(f"/adaptations/{one}/events", *accept))
+            for one in (w.theirs, UNKNOWN)
+            for accept in ([("Accept", "text/event-stream")], [])
+        ],
+        then=same_bytes,
+    ),
+    refused(
+        "deliveries",
+        404,
+        "not-found",
+        lambda w: own_and_theirs(w, "/adaptations/{}/deliveries"),
+        then=same_bytes,
+    ),
+    refused(
         "B165",
         404,
         "not-found",

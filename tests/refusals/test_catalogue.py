@@ -1,8 +1,7 @@
 """Every bad input of the catalogue that has a route by now, against the service as it runs.
 
-Left out until their routes are there: uploads, aliases and deletion of checkpoints; lists and
-cursors; batches; cancelling, changing and deleting adaptations; events and webhooks; scopes;
-rate and queue limits; KServe; policies and trainings.
+Not taken up here: what needs limits of its own (tests/surface), or a receiver (tests/webhooks);
+policies and trainings.
 """
 
 import json
@@ -17,14 +16,18 @@ from tests.refusals.bodies import BODIES
 from tests.refusals.callers import CALLERS
 from tests.refusals.calls import Answer, Call, send
 from tests.refusals.case import Case
+from tests.refusals.checkpoints import CHECKPOINTS
 from tests.refusals.drawings import DRAWINGS
 from tests.refusals.forms import FORMS
+from tests.refusals.lists import LISTS
+from tests.refusals.lives import LIVES
 from tests.refusals.orders import ORDERS
 from tests.refusals.predictions import PREDICTIONS
 from tests.refusals.states import STATES
 from tests.refusals.strangers import OWN_KEY, STRANGERS, Guarded
 from tests.refusals.supports import SUPPORTS
 from tests.refusals.texts import TEXTS
+from tests.refusals.webhooks import WEBHOOKS
 from tests.refusals.world import World
 
 OPEN = [
@@ -37,7 +40,11 @@ OPEN = [
     *STATES,
     *DRAWINGS,
     *CALLERS,
+    *WEBHOOKS,
+    *LIVES,
+    *CHECKPOINTS,
 ]
+GUARDED = [*STRANGERS, *LISTS]
 INSIDES = ("Traceback", ".py", "site-packages", "sqlalchemy", "pydantic")
 NORMAL = "/predict?checkpoint=sinusoid&input=0.5"
 
@@ -71,7 +78,7 @@ def test_the_open_service_answers_as_the_catalogue_says(world: World, case: Case
     _run(world, case, {})
 
 
-@pytest.mark.parametrize("case", STRANGERS, ids=[case.id for case in STRANGERS])
+@pytest.mark.parametrize("case", GUARDED, ids=[case.id for case in GUARDED])
 def test_the_guarded_service_answers_as_the_catalogue_says(guarded: Guarded, case: Case) -> None:
     _run(guarded, case, {"Authorization": f"Bearer {OWN_KEY}"})
 

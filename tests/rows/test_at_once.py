@@ -62,7 +62,7 @@ def written(work: Callable[[Connection, int], T]) -> Callable[[Engine, int], T]:
 def version(connection: Connection, content: str, *, name: str) -> CheckpointRef:
     """The version of the new tenant's checkpoint that has this content."""
     digest = sha256(content.encode()).hexdigest()
-    return add_version(connection, "new", digest, 1, 1, described(name)).ref
+    return add_version(connection, "new", digest, 1, 1, described(name))[0].ref
 
 
 def test_a_tenant_that_all_add_is_there_once(engines: list[Engine]) -> None:

@@ -21,13 +21,14 @@ def accept(engine: Engine, *, fingerprint: str = "a" * 64, tenant_id: str = "def
     order = new_order(tenant_id=tenant_id)
     with writing(engine) as connection:
         insert_queued(connection, order)
-        keep_key(connection, order, key=KEY, fingerprint=fingerprint)
+        keep_key(connection, tenant_id, key=KEY, fingerprint=fingerprint, adaptation_id=order.id)
     return order.id
 
 
 def kept(engine: Engine, tenant_id: str = "default") -> tuple[str, str] | None:
     with reading(engine) as connection:
-        return find_replay(connection, tenant_id, KEY)
+        found = find_replay(connection, tenant_id, KEY)
+    return None if found is None else (found.fingerprint, str(found.adaptation_id))
 
 
 def test_a_key_leads_to_the_row_that_it_made(engine: Engine) -> None:

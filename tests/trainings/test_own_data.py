@@ -76,7 +76,7 @@ def test_other_units_change_nothing_of_what_is_learned(
     assert other.evaluation[0]["mean"] == pytest.approx(one.evaluation[0]["mean"], abs=2e-3)
 
 
-def test_dark_glyphs_on_light_paper_are_inverted_and_the_file_says_so(
+def test_dark_glyphs_on_light_paper_are_prepared_as_ink_and_the_file_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -87,9 +87,9 @@ def test_dark_glyphs_on_light_paper_are_inverted_and_the_file_says_so(
     checkpoint, said = trained(str(recipe), data, tmp_path / "run")
 
     assert checkpoint.preprocessing is not None
-    assert checkpoint.preprocessing["invert"] is True
-    assert checkpoint.provenance["recipe"]["distribution"]["invert"] is True
-    assert said[0] == "the training pictures are dark on light: invert becomes true"
+    assert checkpoint.preprocessing["preparation"] == "ink"
+    assert checkpoint.provenance["recipe"]["distribution"]["preparation"] == "ink"
+    assert said[0].startswith("preparation becomes ink; ")
     served = checkpoint.evaluation[0]["mean"]
     [beside] = [line for line in said if line.startswith("beside it")]
     unadapted = float(beside.partition("no inner step ")[2][:6] or served)

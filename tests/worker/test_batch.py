@@ -57,10 +57,11 @@ def test_who_waits_is_woken_after_the_rows_have_ended(bench: Bench, redis_url: s
         ears.subscribe(CHANNEL)
         ears.get_message(timeout=5)  # that we are subscribed
         run_hint(bench, mine)
-        heard = ears.get_message(timeout=5)
+        began, heard = ears.get_message(timeout=5), ears.get_message(timeout=5)
 
+    assert began is not None
     assert heard is not None
-    assert heard["data"] == mine.encode()
+    assert [began["data"], heard["data"]] == [b"moved " + mine.encode(), mine.encode()]
     assert look(bench, mine).status == "succeeded"
 
 
@@ -98,7 +99,11 @@ def test_a_damaged_support_set_fails_alone(bench: Bench) -> None:
 def test_a_mistake_of_ours_in_one_row_ends_that_row_alone(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = [place(bench, name=name) for name in ("good", "bad", "fine")]
+    points = [sine_points(seed) for seed in range(3)]
+    ids = [
+        place(bench, name=name, support_inputs=x.tolist(), support_targets=y.tolist())
+        for name, (x, y) in zip(("good", "bad", "fine"), points, strict=True)
+    ]
     real = worker.batch.outcome_of
 
     def stumbling(bench: Bench, checkpoint: Any, one: Any, *rest: Any) -> Any:

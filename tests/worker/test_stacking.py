@@ -1,5 +1,6 @@
 """Many support sets in one stacked call come out as each would by itself."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 import worker.stacking
 from models.files.checkpoint import Checkpoint
 from models.learner import Adapted
+from models.networks import build_network
 from tests.worker.orders import drawings, sine_points
 from worker.stacking import Failure, Work, adapt_rows, query_outputs
 
@@ -127,6 +129,43 @@ def test_a_row_that_diverges_fails_alone(sinusoid: Checkpoint) -> None:
         np.testing.assert_allclose(result.losses.numpy(), losses, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "said"),
+    [
+        (1e30, 1.0, "scale the inputs, whose numbers are very large; try a smaller step_size"),
+        (1.0, 1e30, "scale the targets, whose numbers are very large; try a smaller step_size"),
+        (1e30, 1e10, "scale the inputs"),
+        (1e10, 1e30, "scale the targets"),
+        (1.0, 1.0, None),
+    ],
+)
+def test_what_diverges_is_told_which_side_is_large(
+    sinusoid: Checkpoint, x: float, y: float, said: str | None
+) -> None:
+    [points] = sines(1)
+    support = {"x": points.support["x"] * np.float32(x), "y": points.support["y"] * np.float32(y)}
+
+    [result] = adapted(sinusoid, [Work(support=support, step_size=0.01)])
+
+    assert isinstance(result, Failure) == (said is not None)
+    if isinstance(result, Failure):
+        assert said is not None
+        assert said in result.detail
+
+
+def test_inputs_are_large_as_the_network_sees_them(sinusoid: Checkpoint) -> None:
+    config = sinusoid.network_config | {"centre": [0.0], "scale": [1e29]}
+    learner = replace(sinusoid.learner, network=build_network("mlp", config))
+    standardising = replace(sinusoid, learner=learner, network_config=config)
+    x = np.float32(1e30) * np.linspace(-1, 1, 4, dtype=np.float32)[:, None]
+    support = {"x": x, "y": np.full((4, 1), 1e25, np.float32)}
+
+    [result] = adapted(standardising, [Work(support=support, step_size=0.01)])
+
+    assert isinstance(result, Failure)
+    assert "scale the targets" in result.detail
+
+
 def test_with_no_step_taken_a_network_is_what_it_was(sinusoid: Checkpoint) -> None:
     [result] = adapted(sinusoid, sines(1), steps=0)
 
@@ -203,3 +242,4 @@ def test_numbers_beyond_float32_fail_alone_and_by_name(omniglot: Checkpoint, ada
     assert isinstance(too, Adapted)
     assert isinstance(failed, Failure)
     assert failed.code == "diverged"
+    assert "scale the inputs" in failed.detail
