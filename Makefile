@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
+GENERATOR := .venv-generator
 READY := $(VENV)/.ready
 PIP = PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1 $(BIN)/python -m pip install -c constraints.txt
 PEERS_PIP = $(subst $(BIN)/,$(PEERS)/bin/,$(PIP))
@@ -21,7 +22,7 @@ FETCHED := awk '/^ *(Downloading|Processing|Using cached)/ { \
 serve: $(READY)
 	@exec $(BIN)/fewstep serve --stop-with-parent
 
-test: $(READY)
+test: $(READY) $(GENERATOR)/.ready
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(READY)
@@ -41,10 +42,11 @@ bench-check: $(READY)
 
 docs: $(READY)
 	@$(BIN)/python -m app.settings > docs/settings.md
+	@$(BIN)/python -m app.api > docs/openapi.json
 
 install: $(READY)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt client/pyproject.toml
 	@command -v $(PYTHON) > /dev/null || { echo "fewstep needs Python 3.11 or newer; '$(PYTHON)' was not found" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "fewstep needs Python 3.11 or newer, '$(PYTHON)' is $$($(PYTHON) -V 2>&1); try: make PYTHON=python3.12" >&2; exit 1; }
@@ -53,7 +55,14 @@ $(READY): pyproject.toml constraints.txt
 	@echo "[2/3] torch (the largest part; TORCH_INDEX_URL chooses its build)"
 	@$(PIP) $(if $(TORCH_INDEX_URL),--extra-index-url '$(TORCH_INDEX_URL)') torch | $(FETCHED)
 	@echo "[3/3] everything else"
-	@$(PIP) -e '.[dev]' | $(FETCHED)
+	@$(PIP) -e ./client -e '.[dev]' | $(FETCHED)
+	@touch $@
+
+# Of clients from docs/openapi.json; its pins are not ours.
+$(GENERATOR)/.ready: tests/generated/requirements.txt
+	@echo "openapi-python-client in $(GENERATOR)"
+	@$(PYTHON) -m venv --clear $(GENERATOR)
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(GENERATOR)/bin/python -m pip install -q -r $<
 	@touch $@
 
 $(PEERS)/.ready: constraints.txt benchmarks/peers/requirements.txt benchmarks/peers/learn2learn.txt

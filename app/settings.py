@@ -6,6 +6,7 @@ exist: docs/settings.md is rendered from this file (`python -m app.settings`).
 
 import sys
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -40,11 +41,18 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
 
 
+def _networks(text: str) -> str:
+    for part in text.split(","):
+        ip_network(part.strip())
+    return text
+
+
 DatabaseUrl = Annotated[str, AfterValidator(_sqlalchemy_url)]
 RedisUrl = Annotated[str, StringConstraints(pattern=r"^(redis|rediss|unix)://")]
 BrokerUrl = Annotated[str, StringConstraints(pattern=r"^(redis|rediss|unix|amqp|amqps)://")]
 StoreUrl = Annotated[str, StringConstraints(pattern=r"^(file:///|s3://[^/]+)")]
 Folder = Annotated[Path, AfterValidator(_absolute)]
+Networks = Annotated[str, AfterValidator(_networks)]
 
 
 class Settings(BaseSettings):
@@ -95,6 +103,12 @@ class Settings(BaseSettings):
     )
     wait_limit_s: float = Field(60, ge=0, description="The longest wait a request may ask for.")
     body_limit_mib: int = Field(16, ge=1, description="Largest request body.")
+    checkpoint_limit_mib: int = Field(
+        256, ge=1, description="Largest checkpoint that can be uploaded."
+    )
+    checkpoint_time_limit_s: float = Field(
+        600, gt=0, description="How long an uploaded checkpoint may take to arrive."
+    )
     body_time_limit_s: float = Field(
         30, gt=0, description="How long a request body may take to arrive."
     )
@@ -103,6 +117,29 @@ class Settings(BaseSettings):
         1000, ge=1, description="Most query examples in one `POST /adapt`."
     )
     max_predict_inputs: int = Field(1000, ge=1, description="Most inputs in one prediction.")
+    allowed_origins: str = Field(
+        "",
+        description="Origins of other pages that may change things here, as `https://host` with "
+        "spaces between. Pages of this service itself always may.",
+    )
+    requests_per_minute: int | None = Field(
+        None,
+        ge=1,
+        description="Most requests of a tenant in a minute, over all its keys. Unset: any number; "
+        "a tenant may have a limit of its own.",
+    )
+    adaptations_at_once: int | None = Field(
+        None,
+        ge=1,
+        description="Most adaptations of a tenant that are queued or running. Unset: any number; a "
+        "tenant may have a limit of its own.",
+    )
+    queue_limit: int = Field(
+        50_000, ge=1, description="Most adaptations of all tenants that are queued."
+    )
+    max_batch_adaptations: int = Field(
+        1000, ge=1, description="Most adaptations in one `POST /adaptations:batch`."
+    )
     max_steps: int = Field(100, ge=0, description="Most inner steps of one adaptation.")
     max_example_steps: int = Field(
         20_000,
@@ -111,10 +148,38 @@ class Settings(BaseSettings):
         "× examples again with `assess`, × the size of an input in 28 × 28 pictures. "
         "Some 20 s of one core.",
     )
-    max_image_side_px: int = Field(4096, ge=1, description="Longest side of a picture.")
-    max_image_area_px: int = Field(16_000_000, ge=1, description="Most pixels of a picture.")
+    max_image_side_px: int | None = Field(
+        None, ge=1, description="Lowers the longest side of a picture. Unset: 8192, as in training."
+    )
+    max_image_area_px: int | None = Field(
+        None,
+        ge=1,
+        description="Lowers the most pixels of a picture, at some 16 bytes of memory each. Unset: "
+        "50,331,648 (8192 × 6144), as in training.",
+    )
     default_ttl_seconds: int | None = Field(
         None, ge=1, description="How long adaptations live unless told otherwise. Unset: for ever."
+    )
+    max_event_streams: int = Field(
+        200, ge=0, description="Most event streams that one process of the API serves at a time."
+    )
+    webhook_ports: str = Field(
+        "443,8443",
+        pattern=r"^[0-9]{1,5}(,[0-9]{1,5})*$",
+        description="Ports of the public internet that a webhook may have, over https only.",
+    )
+    webhook_networks: Networks | None = Field(
+        None,
+        description="Networks of your own that a webhook may lead to as well, at any port and over "
+        "http too, such as `127.0.0.0/8,10.20.0.0/16`. Unset: the public internet only.",
+    )
+    webhook_timeout_s: float = Field(
+        5, gt=0, le=20, description="How long the receiver of a webhook may take to answer."
+    )
+    webhook_retries_s: str = Field(
+        "5,300,1800,7200,18000,36000,50400,72000,86400",
+        pattern=r"^[0-9]{1,7}(,[0-9]{1,7})*$",
+        description="How long after each attempt that failed a webhook is tried again, in seconds.",
     )
     lease_s: float = Field(
         8, gt=0, description="How long a worker's claim holds without a heartbeat."
@@ -123,7 +188,33 @@ class Settings(BaseSettings):
         2, gt=0, le=3, description="How often a worker renews its claims and says that it lives."
     )
     sweep_s: float = Field(2, gt=0, description="How often lost work is looked for.")
+    grace_s: float = Field(
+        3600,
+        ge=0,
+        description="How long a blob that no row refers to stays after it was last put: longer "
+        "than any request takes.",
+    )
+    free_s: float = Field(
+        300, gt=0, description="How often the store is looked through for such blobs."
+    )
+    retention_days: float | None = Field(
+        30,
+        gt=0,
+        description="How long adaptations that expired, failed or were cancelled stay readable, "
+        "with their events. Unset: for ever.",
+    )
+    support_retention_s: int | None = Field(
+        None,
+        ge=0,
+        description="How long a support set is kept after its adaptation ended. Unset: as long as "
+        "the adaptation; a tenant may have a time of its own.",
+    )
     batch_limit: int = Field(32, ge=1, description="Most adaptations in one stacked call.")
+    share_equal_work: bool = Field(
+        True,
+        description="Whether an adaptation takes what an equal one of the same tenant came to: the "
+        "same support set, queries, checkpoint and way of adapting.",
+    )
     phi_cache_mib: int = Field(
         256, ge=1, description="Memory of one process for adapted parameters that it keeps hot."
     )
