@@ -65,7 +65,9 @@ class Progress:
             self._show(reached)
         if self._moved_at - self._looked_at >= LOOKED_EVERY_S:
             self._looked_at = self._moved_at
-            self._stop_reason = self._stop_reason or self._look()
+            found = self._look()
+            if found is not None:  # what the other thread said meanwhile is never written over
+                self.stop(found)
         if self._stop_reason is not None:
             raise Stopped(self._stop_reason)
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from app.values.progress import Progress, Stopped
+from app.values.progress import LOOKED_EVERY_S, Progress, Stopped
 
 
 def work(progress: Progress, *, for_s: float) -> None:
@@ -42,3 +42,14 @@ def test_work_is_stalled_while_it_does_not_move() -> None:
     progress.moved()
 
     assert (before, progress.is_stalled) == (True, False)
+
+
+def test_a_reason_given_while_another_is_looked_for_is_kept() -> None:
+    def look() -> None:
+        progress.stop("no row is held")  # as the watching thread may, in just this moment
+
+    progress = Progress(look=look)
+    time.sleep(2 * LOOKED_EVERY_S)
+
+    with pytest.raises(Stopped, match="no row is held"):
+        progress.moved()
