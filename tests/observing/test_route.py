@@ -104,7 +104,7 @@ def test_requests_are_counted_by_the_template_of_their_route(client: TestClient)
         ("GET", "/predict", "404"),
         ("GET", "unmatched", "404"),
     }
-    assert {method for method, _, _ in after} <= {"GET", "HEAD", "POST", "other"}
+    assert {method for method, _, _ in added} <= {"GET", "HEAD", "POST", "other"}
     assert secret not in text
     assert "BREW" not in text
 
