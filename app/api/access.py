@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Route
 
 from app.api.headers import parse_bearer, unauthenticated
-from app.api.rates import check_rate
+from app.api.rates import check_rate, check_wrong_keys
 from app.api.service import Service, service_of
 from app.api.timing import timing_of
 from app.callers import caller_of, hash_of
@@ -32,7 +32,8 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 class Needs:
     """The caller of a request, whose key has this scope; None: any live key will do.
 
-    Raises ServiceError: unauthenticated, forbidden, or bad-request for a foreign Host.
+    Raises ServiceError: unauthenticated, forbidden, rate-limited, or bad-request for a foreign
+    Host.
     """
 
     scope: Scope | None
@@ -86,17 +87,22 @@ async def _caller(request: Request, here: Service) -> Caller:
     key_hash = hash_of(secret) if secret is not None else ""
     caller = here.memory.caller(key_hash)
     (CALLER_MISS if caller is None else CALLER_HIT).inc()
-    caller = caller or await _look_up(here, key_hash)
+    caller = caller or await _look_up(request, here, key_hash)
     if caller.key_id is None:
         _check_host(request, here.backends.settings.host)
     return caller
 
 
-async def _look_up(here: Service, key_hash: str) -> Caller:
-    """The key's caller, remembered from now on. Raises ServiceError unauthenticated."""
+async def _look_up(request: Request, here: Service, key_hash: str) -> Caller:
+    """The key's caller, remembered from now on.
+
+    Raises ServiceError: unauthenticated, or rate-limited for too many wrong keys.
+    """
     stamp = here.memory.stamp()
     found = await run_sync(caller_of, here.backends, key_hash)
     if found is None:
+        if key_hash:
+            await check_wrong_keys(request, here)
         raise unauthenticated()
     here.memory.keep_caller(key_hash, found, stamp)
     return found.value

@@ -1,4 +1,6 @@
-"""A tenant's rate: refused beyond it before a body is read, and told on every answer."""
+"""A tenant's rate: refused beyond it before a body is read, and told on every answer. And an
+address's, of wrong keys.
+"""
 
 from typing import Final
 
@@ -12,6 +14,7 @@ from app.values.caller import Caller
 from app.values.quota import Quota
 
 PLACE: Final = "fewstep.rate"
+WRONG_KEYS_PER_MINUTE: Final = 600
 
 
 def quota_of(here: Service, caller: Caller) -> Quota:
@@ -35,6 +38,22 @@ async def check_rate(request: Request, here: Service, caller: Caller) -> None:
     request.scope[PLACE] = rate
     if not rate.is_kept:
         detail = f"expected at most {per_minute} requests in a minute, got more"
+        raise ServiceError("rate-limited", detail, retry_after_s=rate.reset_s)
+
+
+async def check_wrong_keys(request: Request, here: Service) -> None:
+    """Counts a wrong key against the address it came from. Raises ServiceError rate-limited.
+
+    A right key is never asked: behind a proxy all callers come from one address.
+    """
+    if request.client is None:
+        return
+    rate = await here.rates.count_wrong_key(request.client.host, WRONG_KEYS_PER_MINUTE)
+    if rate is not None and not rate.is_kept:
+        detail = (
+            f"expected a valid key, or at most {WRONG_KEYS_PER_MINUTE} others in a minute from one"
+            " address; got more"
+        )
         raise ServiceError("rate-limited", detail, retry_after_s=rate.reset_s)
 
 

@@ -1,4 +1,5 @@
-"""How many requests a tenant may make in a minute, counted in Redis for all processes together.
+"""How many requests a tenant may make in a minute, and an address with wrong keys, counted in Redis
+for all processes together.
 
 A sliding window of two counters (limits, SlidingWindowCounterRateLimiter). Where Redis is away
 nobody is refused.
@@ -42,12 +43,19 @@ class Rates:
 
     async def count(self, tenant_id: str, per_minute: int) -> Rate | None:
         """Counts a request of the tenant; None where nobody counts now."""
+        return await self._count(per_minute, tenant_id)
+
+    async def count_wrong_key(self, address: str, per_minute: int) -> Rate | None:
+        """Counts a request with a wrong key from the address; None where nobody counts now."""
+        return await self._count(per_minute, "wrong-key", address)
+
+    async def _count(self, per_minute: int, *of: str) -> Rate | None:
         if time.monotonic() < self._away_until:
             return None
         item = RateLimitItemPerMinute(per_minute)
         try:
-            is_kept = await self._limiter.hit(item, "fewstep", tenant_id)
-            reset_at, remaining = await self._limiter.get_window_stats(item, "fewstep", tenant_id)
+            is_kept = await self._limiter.hit(item, "fewstep", *of)
+            reset_at, remaining = await self._limiter.get_window_stats(item, "fewstep", *of)
         except (RedisError, OSError) as error:
             self._away_until = time.monotonic() + AWAY_S
             log.warning("requests not counted", extra={"error": type(error).__name__})

@@ -1,6 +1,7 @@
 """Keys, scopes, tenants and their limits, over HTTP, on both kinds of service."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -298,3 +299,33 @@ def settled_usage(client: httpx.Client, counted: str, amount: float) -> Json:
         if usage["total"].get(counted) == amount or time.monotonic() > deadline:
             return usage
         time.sleep(0.3)
+
+
+def test_wrong_keys_are_refused_for_their_number_and_right_ones_are_served(
+    house: Service, operator: httpx.Client
+) -> None:
+    """A thousand of them within a minute from one address, each another."""
+    with httpx.Client(base_url=house.base_url, timeout=90) as stranger:
+        answers = [
+            stranger.post("/adapt", json={}, headers={"Authorization": f"Bearer fs_{n:064x}"})
+            for n in range(1000)
+        ]
+        nobody = stranger.get("/limits")
+
+    told = [refusal(one) for one in answers]
+    limited = told.index((429, "rate-limited"))
+    assert 500 < limited < 700  # a minute's end may fall into it
+    assert set(told[:limited]) == {(401, "unauthenticated")}
+    assert 1 <= int(answers[limited].headers["Retry-After"]) <= 60
+    assert "RateLimit-Limit" not in answers[limited].headers
+    assert refusal(nobody) == (401, "unauthenticated")
+    assert operator.get("/limits").status_code == 200  # from the same address
+    if os.path.exists("/proc"):  # all of 127/8 is the machine's own
+        with httpx.Client(
+            base_url=house.base_url, transport=httpx.HTTPTransport(local_address="127.0.0.2")
+        ) as elsewhere:
+            wrong = {"Authorization": "Bearer fs_" + "f" * 64}
+            assert refusal(elsewhere.post("/adapt", json={}, headers=wrong)) == (
+                401,
+                "unauthenticated",
+            )
