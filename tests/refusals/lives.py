@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 
-from tests.refusals.calls import JSON_BODY, Answer, Call, get, post, send
+from tests.refusals.calls import JSON_BODY, Answer, Call, get, post, predict, send
 from tests.refusals.case import accepted, refused, same_bytes
 from tests.refusals.pictures import url
 from tests.refusals.world import SINE, UNKNOWN, World, letters
@@ -50,6 +50,15 @@ def deleted_twice(world: World) -> Iterator[Call]:
         yield Call(method="DELETE", path=f"/adaptations/{one}")
 
 
+def hot_and_deleted(world: World) -> Iterator[Call]:
+    made = str(world.adapt(SINE)["id"])
+    asked = predict(adaptation=made, input="1.0")
+    assert send(world.client, asked).status == 200
+    assert world.client.delete(f"/adaptations/{made}").status_code == 204
+    yield asked
+    yield predict(adaptation=UNKNOWN, input="1.0")
+
+
 def extending_deleted(world: World) -> Iterator[Call]:
     gone = world.adapt(SINE)["id"]
     assert send(world.client, Call(method="DELETE", path=f"/adaptations/{gone}")).status == 204
@@ -75,6 +84,7 @@ LIVES = [
     refused("B082", 422, "validation", changes),
     accepted("B089", lines, then=in_order),
     refused("B090", 409, "conflict", cancelled),
+    refused("B101", 404, "not-found", hot_and_deleted, then=same_bytes),
     refused("B091", 404, "not-found", deleted_twice, then=same_bytes),
     refused(
         "B092",

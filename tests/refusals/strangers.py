@@ -7,6 +7,7 @@ from functools import cached_property
 
 from app.db.connections import writing
 from app.db.keys import create_key, list_keys, revoke_key
+from app.values.caller import Scope
 from tests.refusals.calls import JSON_BODY, Answer, Call, get, post, predict, send
 from tests.refusals.case import accepted, refused, same_bytes
 from tests.refusals.world import SINE, UNKNOWN, World
@@ -43,9 +44,24 @@ class Guarded(World):
         assert made.status == 201
         return str(made.json["id"])
 
-    def _key(self, tenant: str, lifetime_s: float | None) -> str:
+    @cached_property
+    def sine(self) -> str:
+        return self.theirs
+
+    def key_for(self, *scopes: Scope) -> str:
+        return self._key("default", None, scopes)
+
+    def shown(self, adaptation_id: str) -> Answer:
+        """As its owner sees it."""
+        return send(self.client, by(self.other_key, get(f"/adaptations/{adaptation_id}")))
+
+    def _key(
+        self, tenant: str, lifetime_s: float | None, scopes: Sequence[Scope] = tuple(Scope)
+    ) -> str:
         with writing(self.engine) as connection:
-            return create_key(connection, tenant_id=tenant, name="", lifetime_s=lifetime_s)
+            return create_key(
+                connection, tenant_id=tenant, name="", lifetime_s=lifetime_s, scopes=scopes
+            )
 
 
 def bearer(key: str | bytes) -> tuple[str, str | bytes]:
@@ -88,6 +104,45 @@ def unchanged(world: Guarded) -> list[Call]:
         by(OWN_KEY, get(path, ("If-None-Match", tag))),
         by(OWN_KEY, get(f"{path}?wait=1")),
         by(OWN_KEY, get(f"/adaptations/{UNKNOWN}")),
+    ]
+
+
+def left_as_it_was(world: Guarded, method: str, path: str = "", **body: str) -> Iterator[Call]:
+    """The other tenant's, running, and one that nobody has; its owner sees the same afterwards."""
+    before = world.shown(world.running)
+    assert before.json["status"] == "running"
+    for one in (world.running, UNKNOWN):
+        call = post(body, path=f"/adaptations/{one}{path}")
+        yield by(
+            OWN_KEY,
+            Call(
+                method=method,
+                path=call.path,
+                headers=call.headers if body else (),
+                body=call.body if body else b"",
+            ),
+        )
+    assert world.shown(world.running).body == before.body
+
+
+def without_scope(world: Guarded) -> Iterator[Call]:
+    before = world.count()
+    yield by(world.key_for(Scope.PREDICT), post(SINE))
+    assert world.count() == before
+
+
+def unread(world: Guarded) -> Iterator[Call]:
+    """A checkpoint of which not one byte is sent."""
+    headers = [("Content-Type", "application/octet-stream"), ("Content-Length", "1000000")]
+    key = world.key_for(Scope.ADAPT, Scope.PREDICT)
+    yield by(key, Call(path="/checkpoints?name=x", headers=headers, chunks=lambda: ()))
+
+
+def inferring(world: Guarded) -> list[Call]:
+    tensor = {"name": "input", "shape": [1, 1], "datatype": "FP32", "data": [1.0]}
+    return [
+        by(OWN_KEY, post({"inputs": [tensor]}, path=f"/v2/models/{one}/infer"))
+        for one in (world.theirs, UNKNOWN)
     ]
 
 
@@ -204,6 +259,16 @@ STRANGERS = [
         lambda w: own_and_theirs(w, "/adaptations/{}/parameters?format=safetensors"),
         then=same_bytes,
     ),
+    refused("B159", 403, "forbidden", without_scope),
+    refused("B160", 403, "forbidden", unread),
+    refused("B166", 404, "not-found", lambda w: left_as_it_was(w, "DELETE"), then=same_bytes),
+    refused(
+        "B167", 404, "not-found", lambda w: left_as_it_was(w, "PATCH", name="x"), then=same_bytes
+    ),
+    refused(
+        "B168", 404, "not-found", lambda w: left_as_it_was(w, "POST", "/cancel"), then=same_bytes
+    ),
+    refused("B170", 404, "not-found", inferring, then=same_bytes),
     refused("B169", 404, "not-found", extending, then=same_bytes),
     accepted("B179", with_one_key_word, then=are_apart),
 ]
