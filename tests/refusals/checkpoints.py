@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.refusals.calls import Answer, Call, Json, get, send
+from tests.refusals.calls import Answer, Call, Json, get, post, send
 from tests.refusals.case import Case, accepted, in_little_memory, refused
-from tests.refusals.world import World
+from tests.refusals.world import SINE, World
 
 SINUSOID = Path(__file__).parents[2] / "models" / "checkpoints" / "sinusoid.safetensors"
 BINARY = ("Content-Type", "application/octet-stream")
@@ -160,7 +160,31 @@ TWICE = json.dumps({FIRST: HEADER[FIRST]}).encode()[:-1] + b"," + json.dumps(HEA
 DEEP = b'{"a":' + b"[" * 10_000 + b"]" * 10_000 + b"}"
 MANY = {f"extra.{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(9_000)}
 
+
+def learned_sizes() -> bytes:
+    """The file with a step size of its own for each tensor and step."""
+    told = json.loads(HEADER["__metadata__"]["fewstep"])
+    steps = told["inner_loop"]["steps"]
+    entries, sizes = {}, struct.pack("<f", 0.01) * steps
+    names = [name.removeprefix("theta.") for name in HEADER if name.startswith("theta.")]
+    for number, name in enumerate(sorted(names)):
+        begin = len(DATA) + number * len(sizes)
+        offsets = [begin, begin + len(sizes)]
+        entries[f"step_size.{name}"] = {"dtype": "F32", "shape": [steps], "data_offsets": offsets}
+    told |= {"name": "learned", "inner_loop": told["inner_loop"] | {"learned": True}}
+    header = HEADER | entries | {"__metadata__": {"fewstep": json.dumps(told)}}
+    return file(header, DATA + sizes * len(names))
+
+
+def stepping_otherwise(world: World) -> Iterator[Call]:
+    assert send(world.client, upload(learned_sizes())).status == 201
+    order = SINE | {"checkpoint": "learned"}
+    assert send(world.client, post(order)).status == 201
+    yield post(order | {"step_size": 0.1}, pointer="/step_size")
+
+
 CHECKPOINTS = [
+    refused("B068", 422, "not-adjustable", stepping_otherwise),
     invalid("B130", b"", b"7 bytes", struct.pack("<Q", 2**20) + b"{}", b"\0" * 7 + b"\x80"),
     invalid("B131", file({}, text=b"{" + b" " * 2_000_000 + b"}")),
     invalid(
