@@ -95,6 +95,17 @@ def test_only_the_operator_is_told_with_postgresql_and_redis_as_well(tmp_path: P
         assert refused == [401, 403]
 
 
+def said_by(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """What a Python of its own printed."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=clean_environment(**variables),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
 def test_no_tracer_is_loaded_where_nobody_asks_for_traces() -> None:
     code = (
         "import sys, app.api.application, worker.application, app.observing.tracing as t;"
@@ -102,13 +113,7 @@ def test_no_tracer_is_loaded_where_nobody_asks_for_traces() -> None:
         "'app.observing.spans' in sys.modules)"
     )
 
-    said = subprocess.run(
-        [sys.executable, "-c", code],
-        env=clean_environment(FEWSTEP_REDIS_URL="redis://127.0.0.1:1"),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    said = said_by(code, FEWSTEP_REDIS_URL="redis://127.0.0.1:1")
 
     assert said.stdout.split() == ["None", "False", "False"]
 
@@ -140,13 +145,7 @@ def test_without_the_extra_it_is_said_once_and_the_service_goes_on() -> None:
         "import app.observing.tracing as t; t.start_tracing(); print(t.tracer())"
     )
 
-    said = subprocess.run(
-        [sys.executable, "-c", code],
-        env=clean_environment(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1"),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    said = said_by(code, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
 
     assert said.stdout.strip() == "None"
     assert said.stderr.strip() == "OTEL_* variables ask for traces; pip install 'fewstep[otel]'"

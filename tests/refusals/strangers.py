@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from app.db.connections import writing
@@ -70,13 +71,7 @@ def bearer(key: str | bytes) -> tuple[str, str | bytes]:
 
 def by(key: str, call: Call) -> Call:
     """The call with a key."""
-    return Call(
-        method=call.method,
-        path=call.path,
-        headers=[*call.headers, bearer(key)],
-        body=call.body,
-        chunks=call.chunks,
-    )
+    return replace(call, headers=[*call.headers, bearer(key)])
 
 
 def saying(*values: str | bytes) -> list[Call]:
@@ -112,16 +107,9 @@ def left_as_it_was(world: Guarded, method: str, path: str = "", **body: str) -> 
     before = world.shown(world.running)
     assert before.json["status"] == "running"
     for one in (world.running, UNKNOWN):
-        call = post(body, path=f"/adaptations/{one}{path}")
-        yield by(
-            OWN_KEY,
-            Call(
-                method=method,
-                path=call.path,
-                headers=call.headers if body else (),
-                body=call.body if body else b"",
-            ),
-        )
+        where = f"/adaptations/{one}{path}"
+        call = post(body, path=where) if body else Call(path=where)
+        yield by(OWN_KEY, replace(call, method=method))
     assert world.shown(world.running).body == before.body
 
 
