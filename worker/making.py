@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 def made_by(checkpoint: Checkpoint, device: torch.device) -> dict[str, Any]:
     """For the row of an adaptation from this checkpoint on this device."""
     return {
-        "fewstep": version("fewstep"),
+        "fewstep": _release(),
         "commit": _commit(),
         "torch": torch.__version__,
         "device": _name_of(device),
@@ -27,6 +27,11 @@ def made_by(checkpoint: Checkpoint, device: torch.device) -> dict[str, Any]:
 
 def _name_of(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+@cache
+def _release() -> str:
+    return version("fewstep")  # which reads a file each time
 
 
 @cache

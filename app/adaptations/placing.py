@@ -5,8 +5,9 @@ Blob before row, row before message. It knows no torch: a support set is arrays 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -14,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from app.adaptations.choosing import choose_way, price_in_words
 from app.adaptations.finding import find_adaptation
 from app.adaptations.reading import read_query, read_support
-from app.adaptations.room import check_room
+from app.adaptations.room import room_of
 from app.backends import Backends
 from app.checkpoints.registry import Reference, find_servable, parse_reference
 from app.db.adaptations import insert_queued
@@ -39,6 +40,8 @@ from app.values.arrays import Arrays
 from app.values.checkpoint import CheckpointRef, CheckpointRow
 from app.values.lifecycle import Status
 from app.values.ways import Way
+
+Find = Callable[[str, Reference], CheckpointRow]  # what a tenant means by a reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +83,8 @@ def place_order(
     replayed = find_replayed(backends, order)
     if replayed:
         return replayed, True
-    check_room(backends, order.tenant_id, order.at_once)
-    new = prepare(backends, order, adaptation_id)
+    room_of(backends, order.tenant_id, order.at_once).check(1)
+    new = prepare(backends, order, adaptation_id, finder(backends))
     try:
         with writing(backends.engine) as connection:
             row = insert_queued(connection, new)
@@ -122,7 +125,14 @@ def keep_order(connection: Connection, order: AdaptOrder, adaptation_id: str) ->
     )
 
 
-def prepare(backends: Backends, order: AdaptOrder, adaptation_id: str) -> NewAdaptation:
+def finder(backends: Backends) -> Find:
+    """Looks the checkpoint of a tenant's reference up, once for all orders that name it."""
+    return cache(partial(find_servable, backends.engine))
+
+
+def prepare(
+    backends: Backends, order: AdaptOrder, adaptation_id: str, find_checkpoint: Find
+) -> NewAdaptation:
     """The order as a row that can be inserted, its blobs in the store. Raises ServiceError for
     everything that is wrong with it.
     """
@@ -130,7 +140,7 @@ def prepare(backends: Backends, order: AdaptOrder, adaptation_id: str) -> NewAda
         check_webhook(order.webhook, rules_of(backends.settings), resolve)
     base = _base(backends, order)
     _check_amounts(backends.settings, order, base)
-    checkpoint = _checkpoint(backends, order, base)
+    checkpoint = _checkpoint(order, base, find_checkpoint)
     about = checkpoint.description
     way = choose_way(order.adapts, order.steps, order.step_size, about)
     read = read_support(backends, order.support, about, base)
@@ -187,13 +197,11 @@ def _base(backends: Backends, order: AdaptOrder) -> Adaptation | None:
     return base
 
 
-def _checkpoint(backends: Backends, order: AdaptOrder, base: Adaptation | None) -> CheckpointRow:
+def _checkpoint(order: AdaptOrder, base: Adaptation | None, find_checkpoint: Find) -> CheckpointRow:
     if base is None:
-        return find_servable(
-            backends.engine, order.tenant_id, parse_reference(str(order.checkpoint))
-        )
+        return find_checkpoint(order.tenant_id, parse_reference(str(order.checkpoint)))
     pinned = Reference(name=base.checkpoint.name, version=base.checkpoint.version)
-    return find_servable(backends.engine, base.checkpoint.tenant_id, pinned)
+    return find_checkpoint(base.checkpoint.tenant_id, pinned)
 
 
 def _check_amounts(settings: Settings, order: AdaptOrder, base: Adaptation | None) -> None:

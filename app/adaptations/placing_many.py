@@ -3,19 +3,21 @@ and the workers hear of it once.
 """
 
 from collections.abc import Mapping
+from functools import cache, partial
 
 from sqlalchemy.exc import IntegrityError
 
 from app.adaptations.placing import (
     AdaptOrder,
     find_replayed,
+    finder,
     keep_order,
     place_order,
     prepare,
 )
-from app.adaptations.room import check_room
+from app.adaptations.room import room_of
 from app.backends import Backends
-from app.db.adaptations import insert_queued
+from app.db.adaptations import insert_all_queued
 from app.db.connections import writing
 from app.errors import ServiceError
 from app.observing.phases import traced
@@ -49,13 +51,14 @@ def _prepared(backends: Backends, orders: Orders) -> tuple[dict[str, NewAdaptati
     """
     ready: dict[str, NewAdaptation] = {}
     others: Placed = {}
+    find_checkpoint, room = finder(backends), cache(partial(room_of, backends))
     with backends.store.together():
         for one, order in orders.items():
             try:
                 replayed = find_replayed(backends, order)
                 if replayed is None:
-                    check_room(backends, order.tenant_id, order.at_once, more=len(ready) + 1)
-                    ready[one] = prepare(backends, order, one)
+                    room(order.tenant_id, order.at_once).check(len(ready) + 1)
+                    ready[one] = prepare(backends, order, one, find_checkpoint)
                 else:
                     others[one] = replayed
             except ServiceError as error:
@@ -65,16 +68,15 @@ def _prepared(backends: Backends, orders: Orders) -> tuple[dict[str, NewAdaptati
 
 def _inserted(backends: Backends, orders: Orders, ready: Mapping[str, NewAdaptation]) -> Placed:
     """The new rows, all or none. Raises IntegrityError where a key is taken meanwhile."""
-    rows: Placed = {}
     try:
         with writing(backends.engine) as connection:
-            for one, new in ready.items():
-                rows[one] = insert_queued(connection, new)
+            rows = insert_all_queued(connection, list(ready.values()))
+            for one in ready:
                 if orders[one].idempotency_key is not None:
                     keep_order(connection, orders[one], one)
     except ServiceError as error:
         return dict.fromkeys(ready, error)
-    return rows
+    return {**rows}
 
 
 def _placed_alone(

@@ -65,14 +65,27 @@ SUCCEED: Final = (
 
 def insert_queued(connection: Connection, new: NewAdaptation) -> Adaptation:
     """The new row, *queued*."""
+    return insert_all_queued(connection, [new])[new.id]
+
+
+def insert_all_queued(
+    connection: Connection, all_new: Sequence[NewAdaptation]
+) -> dict[str, Adaptation]:
+    """The new rows, *queued*, by their ids."""
+    if not all_new:
+        return {}
+    rows = connection.execute(INSERT, [_values_of(new) for new in all_new]).all()
+    record_all(connection, Status.QUEUED, [(new.id, {}) for new in all_new])
+    return {row.id: adaptation_of(row) for row in rows}
+
+
+def _values_of(new: NewAdaptation) -> dict[str, Any]:
     values = {name: getattr(new, name) for name in ACCEPTED}
     values |= {f"checkpoint_{name}": getattr(new.checkpoint, name) for name in REF}
     values["classes"] = list(new.classes) if new.classes is not None else None
     values["metadata"] = dict(new.metadata)
     values["warnings"] = [dict(warning) for warning in new.warnings]
-    row = connection.execute(INSERT, values).one()
-    record(connection, new.id, Status.QUEUED)
-    return adaptation_of(row)
+    return values
 
 
 def claim(

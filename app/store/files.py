@@ -2,7 +2,6 @@
 
 import errno
 import os
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -147,7 +146,8 @@ class _Mine(threading.local):
 @contextmanager
 def _aside(folder: Path, data: bytes) -> Iterator[_Aside]:
     """A new file of the folder that holds the data; removed again where the block fails."""
-    descriptor, name = tempfile.mkstemp(dir=folder)
+    name = str(folder / uuid4().hex)
+    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
