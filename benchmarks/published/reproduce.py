@@ -215,7 +215,7 @@ def _tuned(measure: "Measure", subject: Subject, distribution: "TaskDistribution
     return tune_step_size(
         subject.learner,
         subject.meta,
-        replace(subject.recipe_of("all"), steps=measure.steps),
+        replace(subject.recipe_of(measure.adapts), steps=measure.steps),
         distribution,
         candidates=STEP_SIZES,
         shape=measure.shape,

@@ -13,6 +13,7 @@ from app.cli.main import app
 from app.trainings.data import checkpoint_file
 from benchmarks.published.results import keep_records, load_records, number, render
 from models.measuring.reproductions import Measure, Row, find_row, read_rows
+from models.meta_training.recipes import read_recipe
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -22,6 +23,7 @@ def record(row: Row, measure: Measure, **more: Any) -> dict[str, Any]:
     task = "regression" if measure.way == 1 else "classification"
     return {"row": row.name, "task": task, "mean": 0.9, "ci95": 0.01, "training": None} | {
         **shape,
+        "adapts": measure.adapts,
         "command": f"fewstep reproduce {row.name}",
         "digest": "",
         **more,
@@ -33,6 +35,14 @@ def test_a_row_without_a_record_says_why_it_is_not_measured() -> None:
 
     assert "not measured" in page
     assert "MiniImagenet 5-way 1-shot: the pictures of MiniImagenet" in page
+
+
+def test_an_experiment_of_the_paper_is_adapted_as_it_was_trained() -> None:
+    rows = [row for row in read_rows() if row.recipe and row.recipe.startswith("paper/")]
+
+    for row in rows:
+        trained = read_recipe(str(row.recipe)).inner_loop.adapts
+        assert {measure.adapts for measure in row.measures} == {trained}, row.name
 
 
 def test_a_measured_number_stands_beside_the_papers() -> None:
