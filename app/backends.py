@@ -38,6 +38,19 @@ def read_blob(backends: Backends, tenant_id: str, digest: str) -> bytes:
         raise ServiceError("unavailable", "the store does not answer", retry_after_s=1) from error
 
 
+def check_free_space(backends: Backends) -> None:
+    """Raises ServiceError ``store-full`` where the store has less room left than the settings keep
+    for what was accepted already, ``unavailable`` where it does not say.
+    """
+    try:
+        free = backends.store.free_bytes()
+    except StoreUnavailable as error:
+        raise ServiceError("unavailable", "the store does not answer", retry_after_s=1) from error
+    if free is not None and free < backends.settings.store_free_mib * 2**20:
+        detail = "the store is nearly full; free some of it, or give it more room"
+        raise ServiceError("store-full", detail, retry_after_s=60)
+
+
 def open_backends(settings: Settings) -> Backends:
     """Opens what the settings name; connections are made when they are first used."""
     return Backends(

@@ -88,6 +88,12 @@ class Settings(BaseSettings):
         description="`s3://bucket/prefix` or `file:///…` for blobs. Unset: files in the data"
         " folder. S3 credentials are read from the usual `AWS_*` variables.",
     )
+    store_free_mib: int = Field(
+        64,
+        ge=0,
+        description="Room that files of blobs leave on their disk: below it nothing new is "
+        "accepted (507), and what was accepted still ends.",
+    )
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.backends import Backends
+from app.backends import Backends, check_free_space
 from app.db.connections import reading
 from app.db.counting import count_up_to
 from app.errors import ServiceError
@@ -34,7 +34,11 @@ class Room:
 
 
 def room_of(backends: Backends, tenant_id: str, at_once: int | None) -> Room:
-    """The room that there is for this tenant's adaptations now."""
+    """The room that there is for this tenant's adaptations now.
+
+    Raises ServiceError where there is none for their blobs.
+    """
+    check_free_space(backends)
     limit, mine = backends.settings.queue_limit, 0
     with reading(backends.engine) as connection:
         queued = count_up_to(connection, limit, [Status.QUEUED])

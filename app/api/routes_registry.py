@@ -18,6 +18,7 @@ from app.api.receiving import received
 from app.api.schemas import CheckpointResource
 from app.api.schemas import Request as Body
 from app.api.service import Here
+from app.backends import check_free_space
 from app.checkpoints.keeping import (
     delete_checkpoint,
     end_alias,
@@ -82,6 +83,7 @@ async def upload(request: Request, caller: MayKeepCheckpoints, here: Here) -> Re
     read_query(request)
     key = parse_idempotency_key(request.headers.getlist("idempotency-key"))
     require_media_type(request, *MEDIA_TYPES)
+    await run_sync(check_free_space, here.backends)  # before the body is read
     settings = here.backends.settings
     async with received(
         request,

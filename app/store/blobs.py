@@ -59,6 +59,10 @@ class BlobStore(Protocol):
         """Whether something lies under this name; get tells whether it is whole."""
         ...
 
+    def free_bytes(self) -> int | None:
+        """How much room there is for more; None where nobody knows an end."""
+        ...
+
     def tenants(self) -> Iterator[str]:
         """Those that may have blobs, also where nobody knows them any more."""
         ...

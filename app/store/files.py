@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -73,6 +74,10 @@ class FileStore:
 
     def exists(self, tenant: str, digest: str) -> bool:
         return self._path(tenant, digest).is_file()
+
+    def free_bytes(self) -> int | None:
+        with _failures_named():
+            return shutil.disk_usage(self._root).free
 
     def tenants(self) -> Iterator[str]:
         with _failures_named():

@@ -61,6 +61,9 @@ class ObjectStore:
             return True
         return False
 
+    def free_bytes(self) -> int | None:
+        return None
+
     def tenants(self) -> Iterator[str]:
         with _answers_named("tenants"):
             found = self._bucket.list_with_delimiter()["common_prefixes"]
