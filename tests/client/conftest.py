@@ -1,16 +1,19 @@
-"""A running service for the client's tests, and a client of it."""
+"""A running service of each kind for the client's tests, and a client of it."""
 
 from collections.abc import Iterator
 
 import pytest
 from fewstep_client import Client
 
-from tests.processes import Service, running_service
+from tests.both_kinds import KINDS, running_kind
+from tests.processes import Service
 
 
-@pytest.fixture(scope="package")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running_service(tmp_path_factory.mktemp("client")) as running:
+@pytest.fixture(scope="package", params=KINDS)
+def service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    with running_kind(request.param, tmp_path_factory.mktemp("client")) as running:
         yield running
 
 

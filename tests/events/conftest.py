@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from app.cli.serving import valkey
 from app.db.connections import open_engine
+from tests.both_kinds import KINDS
 from tests.processes import Service, running_service
 from tests.servers import fresh_postgres, fresh_redis
 
@@ -32,7 +33,7 @@ class Place:
     redis: "Redis"
 
 
-@pytest.fixture(scope="package", params=["embedded", "PostgreSQL and Redis"])
+@pytest.fixture(scope="package", params=KINDS)
 def place(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:

@@ -21,8 +21,9 @@ from models.files.about import read_about
 from models.files.checkpoint import Checkpoint, load_checkpoint
 from models.files.graph import Graph
 from models.kinds import find_kind
+from tests.both_kinds import EMBEDDED, KINDS, ON_SERVERS, running_kind
 from tests.journey.requests import NAMES, adapt, drawing, pixels, predict, refusal, table
-from tests.processes import Service, running_service
+from tests.processes import Service
 
 Json = dict[str, Any]
 CHECKPOINTS = {path.stem: load_checkpoint(path.read_bytes()) for path in shipped_files()}
@@ -37,9 +38,11 @@ CASES = [
 TOLERANCE = 1e-5
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running_service(tmp_path_factory.mktemp("exports")) as running:
+@pytest.fixture(scope="module", params=KINDS)
+def service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    with running_kind(request.param, tmp_path_factory.mktemp("exports")) as running:
         yield running
 
 
@@ -83,13 +86,22 @@ def export(client: httpx.Client, adaptation: Json, wanted: str) -> bytes:
     return answer.content
 
 
+def one_of_each_way() -> list[tuple[str, str, int]]:
+    """A case of every kind of adaptation, for what no database and no broker can change."""
+    return list({way: (name, way, shots) for name, way, shots in CASES}.values())
+
+
 def beside(predictions: list[Json]) -> NDArray[np.float64] | None:
     """Novelty or standard deviations, where they are told."""
     found = [one.get("novelty", one.get("standard_deviation")) for one in predictions]
     return None if found[0] is None else np.array(found, np.float64)
 
 
-@pytest.mark.parametrize(("name", "way", "shots"), CASES)
+@pytest.mark.parametrize(
+    ("service", "name", "way", "shots"),
+    [(EMBEDDED, *case) for case in CASES] + [(ON_SERVERS, *case) for case in one_of_each_way()],
+    indirect=["service"],
+)
 def test_every_format_agrees_with_predict(
     client: httpx.Client, name: str, way: str, shots: int
 ) -> None:

@@ -15,7 +15,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from app.errors import PROBLEMS
-from tests.processes import FEWSTEP, Service, running_service
+from tests.both_kinds import KINDS, running_kind
+from tests.processes import FEWSTEP, Service
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "api.md").read_text()
@@ -50,16 +51,20 @@ def sections() -> dict[str, list[tuple[str, str]]]:
     return dict(found)
 
 
-@pytest.fixture(scope="module")
-def open_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with running_service(tmp_path_factory.mktemp("api-page")) as service:
+@pytest.fixture(scope="module", params=KINDS)
+def open_service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    with running_kind(request.param, tmp_path_factory.mktemp("api-page")) as service:
         yield service
 
 
-@pytest.fixture(scope="module")
-def keyed_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+@pytest.fixture(scope="module", params=KINDS)
+def keyed_service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("api-page-keys")
-    with running_service(folder, FEWSTEP_BOOTSTRAP_KEY=KEY) as service:
+    with running_kind(request.param, folder, FEWSTEP_BOOTSTRAP_KEY=KEY) as service:
         yield service
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 
-from tests.refusals.calls import JSON_BODY, Answer, Call, get, post, predict, send
+from tests.refusals.calls import JSON_BODY, Answer, Call, post, predict, send
 from tests.refusals.case import accepted, refused, same_bytes
 from tests.refusals.pictures import url
 from tests.refusals.world import SINE, UNKNOWN, World, letters
@@ -86,17 +86,5 @@ LIVES = [
     refused("B090", 409, "conflict", cancelled),
     refused("B101", 404, "not-found", hot_and_deleted, then=same_bytes),
     refused("B091", 404, "not-found", deleted_twice, then=same_bytes),
-    refused(
-        "B092",
-        422,
-        "validation",
-        lambda w: [get(f"/adaptations/{w.sine}?wait={wait}") for wait in ("-1", "abc")],
-    ),
-    refused(
-        "B114",
-        422,
-        "validation",
-        lambda w: [get(f"/adaptations/{w.sine}/parameters?format=pickle")],
-    ),
     refused("B115", 422, "shape-mismatch", claimed_shapes),
 ]

@@ -111,7 +111,7 @@ PREDICTIONS = [
         then=tells("safetensors"),
     ),
     refused(
-        "B153",
+        "B153-names",
         404,
         "not-found",
         lambda w: [

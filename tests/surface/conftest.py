@@ -5,26 +5,19 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.processes import Service, running_service
-from tests.servers import fresh_postgres, fresh_redis
+from tests.both_kinds import KINDS, running_kind
+from tests.processes import Service
 
 LIMITS = {"FEWSTEP_MAX_BATCH_ADAPTATIONS": "40"}
 
 
-@pytest.fixture(scope="package", params=["embedded", "PostgreSQL and Redis"])
+@pytest.fixture(scope="package", params=KINDS)
 def service(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     """A ready `fewstep serve` on an empty data folder, without keys."""
-    folder = tmp_path_factory.mktemp("surface")
-    if request.param == "embedded":
-        with running_service(folder, **LIMITS) as running:
-            yield running
-        return
-    with fresh_postgres() as database_url, fresh_redis() as redis_url:
-        urls = {"FEWSTEP_DATABASE_URL": database_url, "FEWSTEP_REDIS_URL": redis_url}
-        with running_service(folder, **LIMITS, **urls) as running:
-            yield running
+    with running_kind(request.param, tmp_path_factory.mktemp("surface"), **LIMITS) as running:
+        yield running
 
 
 @pytest.fixture

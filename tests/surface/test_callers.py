@@ -4,16 +4,16 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from tests.both_kinds import KINDS, running_kind
 from tests.journey.requests import adapt, refusal, sine
 from tests.processes import Service, running_service
-from tests.servers import fresh_postgres, fresh_redis
 
 BOOTSTRAP = "fs_" + "0123456789abcdef" * 4
 
@@ -23,16 +23,11 @@ Json = dict[str, Any]
 @contextmanager
 def keyed(kind: str, folder: Any, **variables: str) -> Iterator[Service]:
     """A service with the operator's first key."""
-    with ExitStack() as stack:
-        if kind != "embedded":
-            variables["FEWSTEP_DATABASE_URL"] = stack.enter_context(fresh_postgres())
-            variables["FEWSTEP_REDIS_URL"] = stack.enter_context(fresh_redis())
-        yield stack.enter_context(
-            running_service(folder, FEWSTEP_BOOTSTRAP_KEY=BOOTSTRAP, **variables)
-        )
+    with running_kind(kind, folder, FEWSTEP_BOOTSTRAP_KEY=BOOTSTRAP, **variables) as service:
+        yield service
 
 
-@pytest.fixture(scope="module", params=["embedded", "PostgreSQL and Redis"])
+@pytest.fixture(scope="module", params=KINDS)
 def house(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
@@ -176,7 +171,9 @@ def test_a_tenant_sees_itself_and_nobody_else(house: Service, operator: httpx.Cl
     assert refusal(operator.delete("/tenants/shared")) == (404, "not-found")
 
 
-def test_a_rate_is_told_on_every_answer_and_kept_to(house: Service, operator: httpx.Client) -> None:
+def test_b093_a_rate_is_told_on_every_answer_and_kept_to(
+    house: Service, operator: httpx.Client
+) -> None:
     name = tenant(operator)
     limits = {"limits": {"requests_per_minute": 5}}
     assert operator.patch(f"/tenants/{name}", json=limits).json()["limits"] == limits["limits"]
@@ -235,8 +232,10 @@ def test_a_deleted_customer_is_gone_with_all_it_had(house: Service, operator: ht
     assert operator.get(f"/keys/{made['id']}").status_code == 404
 
 
-@pytest.mark.parametrize("kind", ["embedded", "PostgreSQL and Redis"])
-def test_a_full_queue_takes_no_more(kind: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_b094_a_full_queue_takes_no_more(
+    kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     folder = tmp_path_factory.mktemp("full")
     with (
         keyed(kind, folder, FEWSTEP_QUEUE_LIMIT="2") as service,
@@ -301,7 +300,7 @@ def settled_usage(client: httpx.Client, counted: str, amount: float) -> Json:
         time.sleep(0.3)
 
 
-def test_wrong_keys_are_refused_for_their_number_and_right_ones_are_served(
+def test_b174_wrong_keys_are_refused_for_their_number_and_right_ones_are_served(
     house: Service, operator: httpx.Client
 ) -> None:
     """A thousand of them within a minute from one address, each another."""

@@ -182,7 +182,7 @@ def test_an_upload_leaves_nothing_behind(service: Service, client: httpx.Client)
     assert list(uploads.iterdir()) == []
 
 
-def test_a_file_beyond_the_limit_is_refused_as_soon_as_it_is(
+def test_b147_a_file_beyond_the_limit_is_refused_as_soon_as_it_is(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = tmp_path_factory.mktemp("limit")

@@ -48,7 +48,7 @@ def test_a_webhook_is_kept_and_shown(
 
 
 @pytest.mark.parametrize("addresses", [("93.184.215.14", "10.0.0.1"), ("::1",), ("100.64.0.1",)])
-def test_a_name_of_which_one_address_is_not_public_is_refused(
+def test_b191_a_name_of_which_one_address_is_not_public_is_refused(
     tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch, addresses: tuple[str, ...]
 ) -> None:
     resolving_to(monkeypatch, *addresses)

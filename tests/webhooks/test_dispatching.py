@@ -118,7 +118,7 @@ def test_who_says_that_he_is_gone_is_not_asked_again(open_bench: Open) -> None:
     assert (one.status, one.answered) == ("failed", 410)
 
 
-def test_a_redirect_is_not_followed(open_bench: Open) -> None:
+def test_b194_a_redirect_is_not_followed(open_bench: Open) -> None:
     backends = open_bench(webhook_retries_s="0")
     with receiving(answering(200)) as elsewhere:
         location = f"Location: http://127.0.0.1:{elsewhere.port}/"
@@ -160,7 +160,7 @@ def test_what_is_no_answer_in_time_is_a_failure(
 
 
 @pytest.mark.parametrize("endless", [dripping, flooding])
-def test_an_answer_without_end_is_cut_and_counts_by_its_status(
+def test_b196_an_answer_without_end_is_cut_and_counts_by_its_status(
     open_bench: Open, endless: Callable[[bytes], Behave]
 ) -> None:
     backends = open_bench()
@@ -189,7 +189,7 @@ def test_a_tenant_with_slow_receivers_holds_up_no_other(open_bench: Open) -> Non
     assert slow.connections <= 4
 
 
-def test_a_name_that_leads_elsewhere_when_it_is_called_is_not_called(open_bench: Open) -> None:
+def test_b195_a_name_that_leads_elsewhere_when_it_is_called_is_not_called(open_bench: Open) -> None:
     with receiving(answering(200)) as receiver:
         own = {"webhook_networks": None, "webhook_ports": str(receiver.port)}
         backends = open_bench(webhook_retries_s="0", **own)
