@@ -166,6 +166,26 @@ class Regression(Kind):
         return supply.outputs > 0
 
 
+class Control(Kind):
+    """Actions of a policy, which is adapted to rollouts (``models/policies``), not to examples."""
+
+    name = "policy"
+    score_name = "mean return"
+    higher_is_better = True
+
+    def ways(self, head: Head) -> tuple[str, ...]:
+        return ("all",)
+
+    def losses(self, outputs: Tensor, examples: Examples) -> Tensor:
+        raise TypeError("a policy is adapted to rollouts, not to examples")
+
+    def scores(self, outputs: Tensor, examples: Examples) -> Tensor:
+        raise TypeError("a policy is judged by its rollouts, not by examples")
+
+    def suits(self, supply: Supply) -> bool:
+        return False
+
+
 def mean_over(each: Tensor, mask: Tensor | None) -> Tensor:
     """(E,) the mean of (E, S) numbers over the examples that count, at least one an episode."""
     if mask is None:
@@ -181,7 +201,7 @@ def _shared_out(gradient: Tensor, mask: Tensor | None) -> Tensor:
     return counted.div_(mask.sum(dim=1)[:, None, None])
 
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression())}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression(), Control())}
 
 
 def find_kind(name: str) -> Kind:
