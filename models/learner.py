@@ -1,7 +1,7 @@
 """What is adapted, by which recipe, what comes of it, and how that predicts."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -76,13 +76,15 @@ class Adapted:
     """params: φ, body and head; statistics: of the support set at φ; losses: (steps + 1,) float32.
 
     ``losses`` is the support loss before the first step and after each; step_size: of the last
-    step, None where it has none or a learned one. Stacked: all lead with (E,).
+    step, None where it has none or a learned one. metrics: what is told of a policy, which has no
+    losses. Stacked: all lead with (E,).
     """
 
     params: Params
     statistics: Statistics
     losses: Tensor
     step_size: Tensor | None = None
+    metrics: dict[str, Any] | None = None
 
 
 def features_of(learner: Learner, theta: Params, x: Tensor) -> Tensor:

@@ -224,6 +224,7 @@ def _of_tensors(checkpoint: Checkpoint, tensors: Params, outputs: int) -> Served
         input_shape=checkpoint.input_shape,
         preprocessing=checkpoint.preprocessing,
         outputs=outputs,
+        policy=asdict(checkpoint.acting) if checkpoint.acting else None,
     )
     flat = torch.cat([tensor.detach().cpu().flatten() for tensor in tensors.values()]).numpy()
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}

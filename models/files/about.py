@@ -10,7 +10,8 @@ class About:
 
     task: the kind's name; network: its name and configuration; preprocessing: how a picture becomes
     an input, None for numbers; outputs: classes, or values of one input; body: the digest of the
-    checkpoint whose body it has, None for one of its own.
+    checkpoint whose body it has, None for one of its own; policy: what a policy's checkpoint says
+    of acting, ``models/files/acting.py``.
     """
 
     task: str
@@ -21,6 +22,7 @@ class About:
     preprocessing: dict[str, Any] | None
     outputs: int
     body: str | None = None
+    policy: dict[str, Any] | None = None
 
 
 def read_about(description: dict[str, Any]) -> About:
@@ -34,4 +36,5 @@ def read_about(description: dict[str, Any]) -> About:
         preprocessing=description["input"]["preprocessing"],
         outputs=description["outputs"],
         body=description.get("body"),
+        policy=description.get("policy"),
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays  # the same bytes in a quarter of torch's time
@@ -61,6 +62,12 @@ def body_of(data: bytes) -> str | None:
     """The digest of the checkpoint whose body the model has; None where it has its own."""
     digest: str | None = _description(data).get("body")
     return digest
+
+
+def params_of(data: bytes) -> Params:
+    """φ of a file that has its own body, by name."""
+    arrays = load_arrays(data)
+    return {n: torch.from_numpy(a) for n, a in arrays.items() if not n.startswith(STATISTICS)}
 
 
 def _head_of(params: Params) -> Params:

@@ -3,7 +3,8 @@
 Tensors are named ``theta.<parameter>``, ``step_size.<parameter>`` and, where small support sets are
 steadied, ``prior.<layer>.mean`` and ``.var``; the JSON under the metadata key ``fewstep`` says the
 rest. A reader refuses what it does not know; version 1 had neither a prior nor ``adapts``,
-version 2 no heads in closed form, version 3 no ``calibration``; a file without one is of version 3.
+version 2 no heads in closed form, version 3 no ``calibration``, version 4 no policies; a file says
+the first version that has all that it holds.
 """
 
 import hashlib
@@ -16,9 +17,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from models.files.acting import Acting, read_acting
 from models.files.calibration import read_calibration
-from models.files.faults import InvalidCheckpoint, NonFinite, TensorMismatch
+from models.files.faults import InvalidCheckpoint, NonFinite
+from models.files.matching import check_likes
 from models.files.served_loop import HEAD_STEPS, ServedInnerLoop
+from models.heads.deviations import LOG_STD
 from models.heads.layer import BIAS, WEIGHT, Head, initial_head
 from models.kinds import Kind, find_kind
 from models.learner import CLOSED_FORMS, Adapts, InnerLoop, Learner
@@ -28,7 +32,7 @@ from models.outer_loop import MetaParams
 
 __all__ = ["InvalidCheckpoint"]
 
-FORMAT, FORMAT_VERSION = "fewstep-checkpoint", 4
+FORMAT, FORMAT_VERSION = "fewstep-checkpoint", 5
 KEYS = {
     "format",
     "format_version",
@@ -42,6 +46,7 @@ KEYS = {
     "provenance",
     "evaluation",
     "calibration",
+    "policy",
 }
 PARTS = {
     "input": {"shape", "preprocessing"},
@@ -58,8 +63,8 @@ class Checkpoint:
     """A meta-trained θ with all that adapting and serving need.
 
     network_config, preprocessing (how a picture or a table's row becomes an input, None for
-    numbers), provenance and evaluation (the measured scores) are plain JSON values; digest: SHA-256
-    of the file, hex.
+    numbers), provenance and evaluation (the measured scores) are plain JSON values; acting: of a
+    policy; digest: SHA-256 of the file, hex.
     """
 
     name: str
@@ -73,6 +78,7 @@ class Checkpoint:
     inner_loop: ServedInnerLoop
     provenance: dict[str, Any]
     evaluation: list[dict[str, Any]] = field(default_factory=list)
+    acting: Acting | None = None
     digest: str = ""
 
     @property
@@ -102,10 +108,14 @@ class Checkpoint:
 def describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
     """The JSON metadata of the file."""
     head, calibration = checkpoint.learner.head, checkpoint.learner.calibration
-    measured = {"calibration": asdict(calibration)} if calibration and calibration.buckets else {}
-    return measured | {
+    more: dict[str, Any] = {}
+    if calibration and calibration.buckets:
+        more = {"calibration": asdict(calibration)}
+    if checkpoint.acting:
+        more = {"policy": asdict(checkpoint.acting)}
+    return more | {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION if measured else 3,
+        "format_version": FORMAT_VERSION if checkpoint.acting else 4 if more else 3,
         "name": checkpoint.name,
         "task": checkpoint.learner.task,
         "network": {"name": checkpoint.network, **checkpoint.network_config},
@@ -152,10 +162,14 @@ def read_metadata(data: bytes) -> dict[str, Any]:
         raise
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidCheckpoint("expected a .safetensors file with 'fewstep' metadata") from error
-    if metadata.get("format") != FORMAT or metadata.get("format_version") not in (1, 2, 3, 4):
+    if metadata.get("format") != FORMAT or metadata.get("format_version") not in range(
+        1, FORMAT_VERSION + 1
+    ):
         raise InvalidCheckpoint(f"expected {FORMAT} of version 1 to {FORMAT_VERSION}")
-    if metadata["format_version"] < 4:
+    if metadata["format_version"] != 4:
         metadata.setdefault("calibration", None)
+    if metadata["format_version"] < 5:
+        metadata.setdefault("policy", None)
     if set(metadata) != KEYS:
         raise InvalidCheckpoint(f"expected exactly the metadata {sorted(KEYS)}")
     for version, added in SINCE.items():
@@ -178,7 +192,7 @@ def load_checkpoint(data: bytes) -> Checkpoint:
     loop, shape = _inner_loop(metadata), tuple(metadata["input"]["shape"])
     learner = _learner(metadata, loop, _under("prior.", tensors))
     meta = MetaParams(theta=_under("theta.", tensors), step_sizes=_under("step_size.", tensors))
-    _check(learner, meta, shape, loop, len(tensors))
+    _check(learner, meta, shape, loop, _acting(metadata), len(tensors))
     config = {key: value for key, value in metadata["network"].items() if key != "name"}
     return Checkpoint(
         name=metadata["name"],
@@ -192,6 +206,7 @@ def load_checkpoint(data: bytes) -> Checkpoint:
         inner_loop=loop,
         provenance=metadata["provenance"],
         evaluation=metadata["evaluation"],
+        acting=_acting(metadata),
         digest=hashlib.sha256(data).hexdigest(),
     )
 
@@ -204,9 +219,23 @@ def tensors_of(metadata: dict[str, Any]) -> Params:
     loop = _inner_loop(metadata)
     learner = _learner(metadata, loop, {})
     try:
-        return _expected(learner, tuple(metadata["input"]["shape"]), loop)
+        shape = tuple(metadata["input"]["shape"])
+        return _expected(learner, shape, loop, _acting(metadata))
     except (ValueError, TypeError, RuntimeError) as error:
         raise InvalidCheckpoint("input: the network takes no input of this shape") from error
+
+
+def _acting(metadata: dict[str, Any]) -> Acting | None:
+    """What a policy brings along, and nothing else does."""
+    is_policy = metadata["task"] == "policy"
+    if not is_policy and metadata["policy"] is None:
+        return None
+    try:
+        if not is_policy:
+            raise ValueError("policy: expected none of another task than policy")
+        return read_acting(metadata["policy"], metadata["head"]["outputs"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidCheckpoint(str(error)) from error
 
 
 def _inner_loop(metadata: dict[str, Any]) -> ServedInnerLoop:
@@ -250,13 +279,18 @@ def _under(prefix: str, tensors: Params) -> Params:
 
 
 def _check(
-    learner: Learner, meta: MetaParams, shape: tuple[int, ...], loop: ServedInnerLoop, found: int
+    learner: Learner,
+    meta: MetaParams,
+    shape: tuple[int, ...],
+    loop: ServedInnerLoop,
+    acting: Acting | None,
+    found: int,
 ) -> None:
-    expected = _expected(learner, shape, loop)
+    expected = _expected(learner, shape, loop, acting)
     got = {f"theta.{name}": tensor for name, tensor in meta.theta.items()}
     if learner.prior:
         got |= {f"prior.{name}": tensor for name, tensor in learner.prior.statistics.items()}
-    _check_likes(expected, got)
+    check_likes(expected, got)
     theta = {name.removeprefix("theta.") for name in expected if name.startswith("theta.")}
     _check_sizes(meta, {*theta, WEIGHT, BIAS}, loop)
     if found != len(expected) + len(meta.step_sizes):
@@ -267,32 +301,19 @@ def _check(
         raise InvalidCheckpoint("expected variances of at least 0")
 
 
-def _expected(learner: Learner, shape: tuple[int, ...], loop: ServedInnerLoop) -> Params:
+def _expected(
+    learner: Learner, shape: tuple[int, ...], loop: ServedInnerLoop, acting: Acting | None
+) -> Params:
     """Tensors like those that a file of this network holds, by name."""
     features, statistics = shape_of_features(learner.network, shape)
     theta: Params = dict(learner.network.named_parameters())
     theta |= initial_head(learner.head, features, torch.Generator())
+    if acting is not None and acting.actions == "continuous":
+        theta[LOG_STD] = torch.zeros(learner.head.outputs)
     expected = {f"theta.{name}": tensor for name, tensor in theta.items()}
     if loop.prior_examples:
         expected |= {f"prior.{name}": tensor for name, tensor in statistics.items()}
     return expected
-
-
-def _check_likes(expected: Params, got: Params) -> None:
-    """Raises TensorMismatch."""
-    found = {name: (str(one.dtype), tuple(one.shape)) for name, one in got.items()}
-    wanted = {name: (str(one.dtype), tuple(one.shape)) for name, one in expected.items()}
-    places = [
-        (name, f"expected {dtype} {shape}, got {_in_words(found.get(name))}")
-        for name, (dtype, shape) in wanted.items()
-        if found.get(name) != (dtype, shape)
-    ]
-    if places:
-        raise TensorMismatch(places)
-
-
-def _in_words(found: tuple[str, tuple[int, ...]] | None) -> str:
-    return "nothing" if found is None else f"{found[0]} {found[1]}"
 
 
 def _check_sizes(meta: MetaParams, names: set[str], loop: ServedInnerLoop) -> None:

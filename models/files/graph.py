@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from models.files.about import About
 from models.heads.bayesian import COVARIANCE, NOISE
+from models.heads.deviations import LOG_STD
 from models.heads.kernel import (
     CENTRE,
     COEFFICIENTS,
@@ -39,7 +40,7 @@ INPUT: Final = "input"
 class Graph(nn.Module):
     """One adapted model as a function of one batch (B, …), a tuple of what it says of each input:
     probabilities (B, N) and, where the head knows its inputs, novelty (B,); or values (B, N) and,
-    where the head is Bayesian, standard deviations (B, N).
+    where the head is Bayesian, standard deviations (B, N); or of a policy means and deviations.
     """
 
     def __init__(self, about: About, named: Params) -> None:
@@ -60,6 +61,9 @@ class Graph(nn.Module):
         features, _ = forward(self.network, None, x, statistics)
         if COVARIANCE in self.named:
             return self._bayesian(features)
+        if LOG_STD in self.named:
+            means = self._linear(features).float()
+            return means, self.named[LOG_STD].exp().expand_as(means)
         scores = self._kernel(features, x) if SPREAD in self.named else self._linear(features)
         if not self.is_classifier:
             return (scores,)
@@ -73,6 +77,8 @@ class Graph(nn.Module):
         """What the outputs are called, in their order."""
         if COVARIANCE in self.named:
             return ["value", "standard_deviation"]
+        if LOG_STD in self.named:
+            return ["mean", "std"]
         if not self.is_classifier:
             return ["value"]
         return ["probabilities", "novelty"] if KNOWN in self.named else ["probabilities"]
