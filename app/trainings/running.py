@@ -6,14 +6,16 @@ state is saved, ``Stopped`` passes through, and the same order goes on to the sa
 """
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.checkpoints.registry import check_name
 from app.trainings.curves import draw_curve
 from app.trainings.data import open_data
+from app.trainings.order import Say, TrainingOrder
+from app.trainings.policies import run_policy_training
 from app.trainings.publishing import publish
 from app.trainings.records import read_records, recording
 from app.trainings.runs import Run, check_device, data_of, resume_state, save_state
@@ -27,30 +29,6 @@ if TYPE_CHECKING:
 SAVED_EVERY = 200  # outer steps
 SAVED_EVERY_S = 60.0
 
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingOrder:
-    """What is to be trained, where, and how far.
-
-    recipe: a shipped recipe's name or a .toml file; name: the checkpoint's, else the recipe's;
-    folder: of the run, else ``runs/NAME``, of a shipped recipe the name it was given by, as
-    ``runs/paper/sinusoid``; data: the data set's folder or file; threads 0: as many as torch takes
-    by itself; stop_after and seconds: how many outer steps, and how long, this call
-    trains (0: to the end); unfinished: a checkpoint is published where the run stands, too.
-    """
-
-    recipe: str
-    name: str | None = None
-    folder: Path | None = None
-    data: Path | None = None
-    threads: int = 0
-    device: str = "cpu"
-    stop_after: int = 0
-    seconds: float = 0
-    unfinished: bool = False
-
 
 def run_training(order: TrainingOrder, *, progress: Progress, say: Say) -> Path | None:
     """Runs what is left of a recipe, or as much as the order allows; the checkpoint's file once it
@@ -61,7 +39,11 @@ def run_training(order: TrainingOrder, *, progress: Progress, say: Say) -> Path 
     """
     import torch
 
+    from models.meta_training.policy_recipes import is_policy
+
     check_device(order.device)
+    if is_policy(Path(order.recipe) if order.recipe.endswith(".toml") else order.recipe):
+        return run_policy_training(order, progress=progress, say=say)
     torch.set_num_threads(order.threads or torch.get_num_threads())
     run = _open_run(order, progress, say)
     if run.state.iteration:

@@ -66,7 +66,7 @@ def resume_state(
     from models.meta_training.training import start
     from models.meta_training.training_state import OtherRun, load_state
 
-    saved = _state_of(folder)
+    saved = state_file(folder)
     try:
         if saved.is_file():
             state = load_state(recipe, saved.read_bytes(), device, data)
@@ -75,7 +75,7 @@ def resume_state(
     except OtherRun as fault:
         anew = f"begin anew with --out FOLDER, or by removing {folder}"
         raise ValueError(f"{saved}: {fault}; go on with what it began with, or {anew}") from fault
-    _keep_log_until(log_of(folder), state.iteration)
+    keep_log_until(log_of(folder), state.iteration)
     return state
 
 
@@ -85,10 +85,11 @@ def save_state(run: Run) -> None:
 
     partial = run.folder / "state.partial"
     partial.write_bytes(dump_state(run.recipe, run.state, data_of(run.distribution)))
-    partial.replace(_state_of(run.folder))
+    partial.replace(state_file(run.folder))
 
 
-def _state_of(folder: Path) -> Path:
+def state_file(folder: Path) -> Path:
+    """Where a run's state lies."""
     return folder / "state.safetensors"
 
 
@@ -105,7 +106,8 @@ def _warm_theta(recipe: "Recipe") -> "Params | None":
     return loaded.meta.theta
 
 
-def _keep_log_until(log: Path, iteration: int) -> None:
+def keep_log_until(log: Path, iteration: int) -> None:
+    """Cuts a log to the outer steps that a state has."""
     lines = log.read_text().splitlines(keepends=True) if log.is_file() else []
     kept = [line for line in lines if line.endswith("\n")][:iteration]
     log.write_text("".join(kept))
