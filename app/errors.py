@@ -45,6 +45,7 @@ PROBLEMS: Final[Mapping[str, tuple[int, str]]] = MappingProxyType(
         "budget-exceeded": (422, "The request asks for too much work"),
         "needs-adaptation": (422, "The checkpoint predicts only after an adaptation"),
         "not-adjustable": (422, "The checkpoint fixes this itself"),
+        "off-policy": (422, "The actions are not of the policy that they are to improve"),
         "idempotency-mismatch": (422, "The Idempotency-Key belongs to another request"),
         "forbidden-url": (422, "This URL must not be called"),
         "rate-limited": (429, "There are too many requests"),

@@ -6,21 +6,23 @@ NumPy only; no row, no blob, no HTTP.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.errors import refusal
 from app.inputs.examples import read_classes, read_examples, read_labels, read_values
 from app.inputs.images import ImageLimits
+from app.inputs.rollouts import ACTIONS, LENGTHS, REWARDS, TERMINATED
 from app.inputs.support_sets import Given, SupportSet
 from app.values.arrays import INPUT, TARGET, Arrays, count_of
 from app.values.description import Description, InputSpec
 from app.values.novelty import novelty_of
+from app.values.readable import Scores, class_prediction, softmax, value_prediction
 from app.values.ways import ALL, AUTO, BAYESIAN, HEAD, KERNEL
 
-Scores = NDArray[np.floating[Any]]
 Classes = tuple[str, ...] | None
 
 LESS = 0.9  # of an error is clearly less
@@ -76,6 +78,11 @@ class Kind(ABC):
     @abstractmethod
     def blank_targets(self, examples: int, outputs: int) -> NDArray[Any]:
         """Targets of so many examples that mean nothing: what a process warms up with."""
+
+    def blank_support(self, examples: int, input_shape: tuple[int, ...], outputs: int) -> Arrays:
+        """A support set that means nothing."""
+        x = np.zeros((examples, *input_shape), np.float32)
+        return {INPUT: x, TARGET: self.blank_targets(examples, outputs)}
 
     @abstractmethod
     def usual_size(self, max_way: int, outputs: int) -> tuple[int, int]:
@@ -160,7 +167,7 @@ class Classification(Kind):
         rows = softmax(scores)
         novelties = [novelty_of(float(far[0])) if len(far) else None for far in beside]
         return [
-            _class_prediction(row, int(best), classes or (), top_k) | {"novelty": novelty}
+            class_prediction(row, int(best), classes or (), top_k) | {"novelty": novelty}
             for row, best, novelty in zip(rows, scores.argmax(axis=1), novelties, strict=True)
         ]
 
@@ -233,7 +240,7 @@ class Regression(Kind):
     def readable(
         self, outputs: Scores, classes: Classes, *, values: int, top_k: int | None = None
     ) -> list[dict[str, Any]]:
-        return [_value(row[:values], row[values:]) for row in outputs]
+        return [value_prediction(row[:values], row[values:]) for row in outputs]
 
     def score(self, outputs: Scores, targets: NDArray[Any]) -> float | None:
         if not np.isfinite(outputs).all():
@@ -248,6 +255,49 @@ class Regression(Kind):
         return 5, outputs
 
 
+class Policy(Kind):
+    """Actions: a policy is adapted to rollouts (``app/adaptations/acting.py``), and what it does on
+    an observation is told by ``app/predictions/acting.py``.
+    """
+
+    name = "policy"
+    measure = "return"
+
+    def read_targets(self, given: Given, classes: Classes, outputs: int) -> NDArray[Any]:
+        detail = "a policy's actions have no targets; send rollouts to adapt it"
+        raise refusal("validation", given.targets_at, detail)
+
+    def read_support_targets(
+        self, given: Given, about: Description
+    ) -> tuple[Classes, NDArray[Any]]:
+        raise refusal("validation", "/support", "expected rollouts for a policy, got a support set")
+
+    def readable(
+        self, outputs: Scores, classes: Classes, *, values: int, top_k: int | None = None
+    ) -> list[dict[str, Any]]:
+        """The likeliest action as it stands, unscaled."""
+        return [{"value": [float(number) for number in row[:values]]} for row in outputs]
+
+    def score(self, outputs: Scores, targets: NDArray[Any]) -> float | None:
+        return None
+
+    def blank_targets(self, examples: int, outputs: int) -> NDArray[Any]:
+        return np.zeros((examples, outputs), np.float32)
+
+    def blank_support(self, examples: int, input_shape: tuple[int, ...], outputs: int) -> Arrays:
+        """Two steps of so many episodes, in which nothing happens."""
+        return {
+            INPUT: np.zeros((examples, 3, *input_shape), np.float32),
+            ACTIONS: np.zeros((examples, 2, outputs), np.float32),
+            REWARDS: np.zeros((examples, 2), np.float32),
+            LENGTHS: np.full(examples, 2),
+            TERMINATED: np.ones(examples, np.bool_),
+        }
+
+    def usual_size(self, max_way: int, outputs: int) -> tuple[int, int]:
+        return 20, outputs
+
+
 def _stepped(about: Description) -> tuple[str, ...]:
     """Gradient steps on everything, of a checkpoint that has a step size for them."""
     loop = about.inner_loop
@@ -259,34 +309,7 @@ def most_classes(task: str, max_way: int) -> int | None:
     return KINDS[task].most_classes(max_way) if task in KINDS else None
 
 
-def softmax(scores: Scores) -> NDArray[np.float64]:
-    """(Q, N) scores -> (Q, N) probabilities in float64, each row summing to 1."""
-    shifted = scores.astype(np.float64) - scores.max(axis=1, keepdims=True)
-    powers = np.exp(shifted)
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)
-
-
-def _value(
-    values: NDArray[np.floating[Any]], deviations: NDArray[np.floating[Any]]
-) -> dict[str, Any]:
-    told = {"value": [float(number) for number in values]}
-    if len(deviations):
-        told["standard_deviation"] = [float(number) for number in deviations]
-    return told
-
-
-def _class_prediction(
-    row: NDArray[np.float64], best: int, classes: Sequence[str], top_k: int | None
-) -> dict[str, Any]:
-    """best: of the scores, whose probabilities may be alike; ``top_k`` keeps only that many of
-    them, the largest.
-    """
-    order = np.argsort(-row, kind="stable")[:top_k] if top_k else range(len(classes))
-    kept = {classes[int(index)]: float(row[int(index)]) for index in order}
-    return {"label": classes[best], "probability": float(row[best]), "probabilities": kept}
-
-
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression())}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(), Regression(), Policy())}
 
 
 def find_kind(name: str) -> Kind:

@@ -119,6 +119,10 @@ class Settings(BaseSettings):
         30, gt=0, description="How long a request body may take to arrive."
     )
     max_support_examples: int = Field(640, ge=1, description="Most examples in a support set.")
+    max_episodes: int = Field(200, ge=1, description="Most episodes in one adaptation of a policy.")
+    max_env_steps: int = Field(
+        40_000, ge=1, description="Most steps of all episodes of one adaptation of a policy."
+    )
     max_query_examples: int = Field(
         1000, ge=1, description="Most query examples in one `POST /adapt`."
     )

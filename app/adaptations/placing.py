@@ -5,71 +5,42 @@ Blob before row, row before message. It knows no torch: a support set is arrays 
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from app.adaptations.choosing import choose_way, price_in_words
+from app.adaptations.acting import check_policy_to_continue, take_rollouts
 from app.adaptations.finding import find_adaptation
-from app.adaptations.reading import read_query, read_support
+from app.adaptations.order import AdaptOrder
+from app.adaptations.results import check_ended_well
 from app.adaptations.room import room_of
+from app.adaptations.taking import take_examples
 from app.backends import Backends
 from app.checkpoints.registry import Reference, find_servable, parse_reference
 from app.db.adaptations import insert_queued
 from app.db.connections import reading, writing
 from app.db.idempotency import find_replay, keep_key
 from app.db.lookups import find
-from app.errors import ServiceError, other_content, refusal
-from app.inputs.examples import check_lengths, pack_arrays
+from app.errors import ServiceError, other_content
+from app.inputs.examples import pack_arrays
 from app.inputs.support_sets import (
-    Given,
     SupportSet,
-    check_amount,
 )
 from app.messages.webhooks.guard import check_webhook, rules_of
 from app.messages.webhooks.resolving import resolve
 from app.observing.phases import traced
 from app.observing.tracing import traceparent
-from app.settings import Settings
 from app.store import StoreFull, StoreUnavailable
-from app.values.adaptation import Adaptation, NewAdaptation, example_steps, example_weight
+from app.values.adaptation import Adaptation, NewAdaptation
 from app.values.arrays import Arrays
 from app.values.checkpoint import CheckpointRef, CheckpointRow
 from app.values.lifecycle import Status
 from app.values.ways import Way
 
 Find = Callable[[str, Reference], CheckpointRow]  # what a tenant means by a reference
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdaptOrder:
-    """A request as the API hands it over: forms and types are checked, meanings are not.
-
-    key_id: of whom asks; at_once: how many its tenant may have queued and running.
-    fingerprint: equal for requests of equal content; idempotency_key None: every order is a new
-    one.
-    """
-
-    tenant_id: str
-    checkpoint: str | None
-    extends: str | None
-    support: Given
-    key_id: str | None = None
-    at_once: int | None = None
-    query: Given | None = None
-    adapts: str | None = None
-    steps: int | None = None
-    step_size: float | None = None
-    assess: bool = False
-    name: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    ttl_seconds: int | None = None
-    webhook: str | None = None
-    idempotency_key: str | None = None
-    fingerprint: str = ""
 
 
 @traced("place")
@@ -139,22 +110,13 @@ def prepare(
     if order.webhook is not None:
         check_webhook(order.webhook, rules_of(backends.settings), resolve)
     base = _base(backends, order)
-    _check_amounts(backends.settings, order, base)
     checkpoint = _checkpoint(order, base, find_checkpoint)
     about = checkpoint.description
-    way = choose_way(order.adapts, order.steps, order.step_size, about)
-    read = read_support(backends, order.support, about, base)
-    about, support = read.about, read.support
-    query, said = (None, ()) if order.query is None else read_query(backends, order.query, read)
-    weight = example_weight(about.input.shape)
-    work = weight * example_steps(
-        examples=len(support),
-        adapts=way.adapts,
-        steps=way.steps,
-        assess=order.assess,
-        recipe_steps=about.inner_loop.steps,
-    )
-    _check_work(backends.settings, work, way, weight, assess=order.assess)
+    if about.policy is not None:
+        taken = take_rollouts(backends, order, checkpoint, base)
+    else:
+        taken = take_examples(backends, order, about, base)
+    way, support, query = taken.way, taken.support, taken.query
     new = NewAdaptation(
         id=adaptation_id,
         tenant_id=order.tenant_id,
@@ -168,22 +130,31 @@ def prepare(
         step_size=way.step_size,
         assess=order.assess,
         support_examples=len(support),
-        example_weight=weight,
+        example_weight=taken.weight,
         support_digest=_keep(backends, order.tenant_id, support.arrays),
         query_digest=_keep(backends, order.tenant_id, query) if query else None,
         batch_key=_batch_key(checkpoint.ref, support, way, assess=order.assess),
         name=order.name,
         metadata=order.metadata,
         ttl_seconds=order.ttl_seconds or backends.settings.default_ttl_seconds,
-        preprocessing=read.preprocessing,
+        preprocessing=taken.preprocessing,
         extends_id=order.extends,
-        warnings=(*read.warnings, *said),
+        warnings=taken.warnings,
         webhook=order.webhook,
+        round=taken.round,
+        env_steps=taken.env_steps,
+        continues_id=order.continues,
+        start_digest=taken.start_digest,
     )
     return replace(new, work_digest=_work_digest(new), trace_context=traceparent())
 
 
 def _base(backends: Backends, order: AdaptOrder) -> Adaptation | None:
+    if order.continues is not None:
+        base = find_adaptation(backends, order.tenant_id, order.continues)
+        check_policy_to_continue(base)
+        check_ended_well(base)
+        return base
     if order.extends is None:
         return None
     base = find_adaptation(backends, order.tenant_id, order.extends)
@@ -204,27 +175,6 @@ def _checkpoint(order: AdaptOrder, base: Adaptation | None, find_checkpoint: Fin
     return find_checkpoint(base.checkpoint.tenant_id, pinned)
 
 
-def _check_amounts(settings: Settings, order: AdaptOrder, base: Adaptation | None) -> None:
-    support, query = order.support, order.query
-    check_lengths(support.inputs, support.targets or (), "/support")
-    total = len(support.inputs) + (base.support_examples if base else 0)
-    check_amount(total, settings.max_support_examples, support.inputs_at)
-    if query is not None:
-        check_amount(len(query.inputs), settings.max_query_examples, query.inputs_at)
-    if query is not None and query.targets is not None:
-        check_lengths(query.inputs, query.targets, "/query")
-    if order.steps is not None and order.steps > settings.max_steps:
-        raise refusal("validation", "/steps", f"expected 0 to {settings.max_steps} steps, got more")
-
-
-def _check_work(settings: Settings, work: int, way: Way, weight: int, *, assess: bool) -> None:
-    if work > settings.max_example_steps:
-        how = price_in_words(way.adapts, assess=assess)
-        how += f" × {weight} for the size of an input" if weight > 1 else ""
-        detail = f"expected {how} up to {settings.max_example_steps}, got {work}"
-        raise refusal("budget-exceeded", "/steps", detail)
-
-
 def _batch_key(ref: CheckpointRef, support: SupportSet, way: Way, *, assess: bool) -> str:
     """Equal for adaptations that can be stacked: step sizes may differ, the rest may not."""
     shapes = sorted((name, array.shape) for name, array in support.arrays.items())
@@ -235,7 +185,7 @@ def _batch_key(ref: CheckpointRef, support: SupportSet, way: Way, *, assess: boo
 def _work_digest(new: NewAdaptation) -> str:
     """Equal for adaptations that come to the same: one of them need not be worked out again."""
     asked = [new.batch_key, new.classes, new.support_digest, new.query_digest, new.step_size]
-    parts = [*asked, new.preprocessing]
+    parts = [*asked, new.preprocessing, new.start_digest]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -7,8 +7,8 @@ from functools import cache, partial
 
 from sqlalchemy.exc import IntegrityError
 
+from app.adaptations.order import AdaptOrder
 from app.adaptations.placing import (
-    AdaptOrder,
     find_replayed,
     finder,
     keep_order,

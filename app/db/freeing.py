@@ -33,8 +33,9 @@ READ_AT_ONCE: Final = 1000
 def digests_of(connection: Connection, tenant_id: str) -> Iterator[str]:
     """The digests of every blob of the tenant that a row still needs, some of them twice.
 
-    What goes on needs its support set and queries; what succeeded its φ and, unless that was let
-    go, its support set; a checkpoint its θ, as long as it is there or somebody adapts from it.
+    What goes on needs its support set and queries, and the φ that it goes on from; what succeeded
+    its φ and, unless that was let go, what it was derived from; a checkpoint its θ, as long as it
+    is there or somebody adapts from it.
     """
     mine, lives = t.c.tenant_id == tenant_id, _lives()
     goes_on, succeeded = t.c.status.in_(GOING_ON), and_(t.c.status == Status.SUCCEEDED, lives)
@@ -42,6 +43,7 @@ def digests_of(connection: Connection, tenant_id: str) -> Iterator[str]:
     own = and_(checkpoints.c.tenant_id == tenant_id, checkpoints.c.deleted_at.is_(None))
     parts: list[Select[Any]] = [
         select(t.c.support_digest).where(mine, or_(goes_on, kept)),
+        select(t.c.start_digest).where(mine, or_(goes_on, kept), t.c.start_digest.is_not(None)),
         select(t.c.query_digest).where(mine, goes_on, t.c.query_digest.is_not(None)),
         select(t.c.phi_digest).where(mine, succeeded, t.c.phi_digest.is_not(None)),
         select(checkpoints.c.digest).where(own),

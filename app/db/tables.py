@@ -140,6 +140,10 @@ adaptations = Table(
     Column("finished_at", Double),
     Column("expires_at", Double),
     Column("support_forgotten_at", Double),
+    Column("round", Integer),  # of policies, as the next three
+    Column("env_steps", Integer),
+    Column("continues_id", String(40)),
+    Column("start_digest", String(64)),
     Index(None, "status", "queued_at"),
     Index(None, "status", "tenant_id", "queued_at"),
     Index(None, "status", "finished_at"),

@@ -28,6 +28,9 @@ class NewAdaptation:
     of what the caller should know; key_id: of whom asked; extends_id: whose support set is part of
     this one's; work_digest: equal in a tenant where the work is; webhook: the URL that is told;
     trace_context: W3C traceparent of the request.
+
+    Of a policy: round, how many steps its φ will be away from θ; env_steps of its rollouts;
+    continues_id: whose φ it goes on from, and start_digest: that φ's blob, None for θ.
     """
 
     id: str
@@ -55,6 +58,10 @@ class NewAdaptation:
     work_digest: str | None = None
     webhook: str | None = None
     trace_context: str | None = None
+    round: int | None = None
+    env_steps: int | None = None
+    continues_id: str | None = None
+    start_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,8 +51,36 @@ class InnerLoopDescription:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyDescription:
+    """What a policy acts in and how it is adapted: ``models/files/acting.py``.
+
+    observation_size: numbers of an observation; action_size: of an action, or choices where it is
+    discrete; low and high: the environment's bounds, none of choices.
+    """
+
+    is_discrete: bool
+    observation_size: int
+    action_size: int
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    max_episode_steps: int
+    gamma: float
+    gae_lambda: float
+    step_sizes: tuple[float, ...]
+    episodes: int
+    dt: float
+    environment: str
+
+    def step_size(self, round_: int) -> float:
+        """Of a round, which counts from 1."""
+        return self.step_sizes[min(round_, len(self.step_sizes)) - 1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """task: the kind of task, by its name; max_way: the most classes that it can carry."""
+    """task: the kind of task, by its name; max_way: the most classes that it can carry; policy: of
+    one, None of every other kind.
+    """
 
     name: str
     task: str
@@ -63,6 +91,7 @@ class Description:
     inner_loop: InnerLoopDescription
     provenance: Mapping[str, Any]
     evaluation: tuple[Mapping[str, Any], ...]
+    policy: PolicyDescription | None = None
 
 
 def read_description(about: Mapping[str, Any]) -> Description:
@@ -78,4 +107,20 @@ def read_description(about: Mapping[str, Any]) -> Description:
         inner_loop=InnerLoopDescription(**about["inner_loop"]),
         provenance=about["provenance"],
         evaluation=tuple(about["evaluation"]),
+        policy=read_policy(about),
+    )
+
+
+def read_policy(about: Mapping[str, Any]) -> PolicyDescription | None:
+    """What a file's metadata says of a policy; None where it is none."""
+    table = about.get("policy")
+    if table is None:
+        return None
+    kept = {name: value for name, value in table.items() if name != "actions"}
+    lists = {name: tuple(table[name]) for name in ("low", "high", "step_sizes")}
+    return PolicyDescription(
+        is_discrete=table["actions"] == "discrete",
+        observation_size=int(about["input"]["shape"][0]),
+        action_size=int(about["head"]["outputs"] if "head" in about else about["outputs"]),
+        **kept | lists,
     )

@@ -19,6 +19,8 @@ WARNINGS: Final[Mapping[str, str]] = {
     "uneven-classes": "one class has far more examples than the others",
     "indistinct-column": "a column's numbers differ by less than float32 can tell apart",
     "dominant-column": "a column outweighs all others in distances between examples",
+    "few-episodes": "there are too few episodes to tell a better action from luck",
+    "equal-returns": "every episode returned the same, so that nothing was learned",
     "unlike-all": "a query is unlike all examples of the support set",
 }
 SHOWN: Final = 20  # places of one kind
