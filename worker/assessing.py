@@ -14,7 +14,8 @@ from app.values.arrays import INPUT, TARGET, without
 from app.values.ways import ALL, CLOSED_FORMS, HEAD, UNADAPTED, WEIGHTS, Way
 from models.files.checkpoint import Checkpoint
 from models.learner import Adapted, features_of
-from worker.stacking import Failure, Work, adapt_rows, query_outputs
+from worker.stacking import adapt_rows, query_outputs
+from worker.work import Failure, Work
 
 Scores = dict[str, float | None]
 

@@ -17,7 +17,8 @@ import torch
 from structlog.contextvars import bind_contextvars
 
 from app.db.adaptations import claim, fail, give_back, next_waiting, succeed
-from app.db.connections import writing
+from app.db.connections import reading, writing
+from app.db.lookups import find
 from app.inputs.examples import unpack_arrays
 from app.logs import ids_of
 from app.messages.news import tell_changed, tell_moved
@@ -25,7 +26,9 @@ from app.observing.metrics import SPLITS
 from app.observing.phases import phase
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
 from app.values.adaptation import Adaptation, Outcome
+from app.values.arrays import Arrays
 from app.values.progress import Progress, Stopped
+from models.files.adapted_file import load_arrays_of
 from models.files.checkpoint import Checkpoint, InvalidCheckpoint
 from models.learner import Adapted
 from worker.bench import Bench, hot_checkpoint
@@ -34,7 +37,8 @@ from worker.leases import keeping_leases
 from worker.observing import batch_traced, count_claim, count_ended, trace_fields
 from worker.outcomes import Order, Result, order_of, outcome_of
 from worker.sharing import run_once_each
-from worker.stacking import Failure, Work, adapt_rows
+from worker.stacking import adapt_rows
+from worker.work import Failure, Work
 
 STORE_PAUSE_S = 2
 
@@ -118,7 +122,45 @@ def load_work(bench: Bench, adaptation: Adaptation) -> Work | Failure:
         )
     except (BlobMissing, BlobDamaged):
         return Failure(code="damaged", detail="the stored support set failed its check")
-    return Work(support=arrays, step_size=adaptation.step_size)
+    if adaptation.start_digest is None:
+        return Work(support=arrays, step_size=adaptation.step_size)
+    try:
+        start = load_start(bench, adaptation)
+    except (BlobMissing, BlobDamaged):
+        detail = "the policy that it goes on from failed its check, and cannot be derived again"
+        return Failure(code="damaged", detail=detail)
+    return Work(support=arrays, step_size=adaptation.step_size, start=start)
+
+
+def load_start(bench: Bench, adaptation: Adaptation) -> Arrays:
+    """The parameters that a policy's row goes on from; where their blob is damaged, derived again
+    from the chain of rows that they came from. Raises BlobMissing, BlobDamaged.
+    """
+    try:
+        data = bench.backends.store.get(adaptation.tenant_id, str(adaptation.start_digest))
+        return load_arrays_of(data)[0]
+    except (BlobMissing, BlobDamaged):
+        before = _row_before(bench, adaptation)
+        if before is None or before.phi_digest is None:
+            raise
+        work = load_work(bench, before)
+        if isinstance(work, Failure):
+            raise
+    (adapted,) = adapt_rows(
+        hot_checkpoint(bench, before.checkpoint),
+        [work],
+        outputs=before.outputs,
+        steps=before.steps,
+        device=bench.device,
+    )
+    if isinstance(adapted, Failure):
+        raise BlobDamaged(str(adaptation.start_digest))
+    return {name: value.cpu().numpy() for name, value in adapted.params.items()}
+
+
+def _row_before(bench: Bench, adaptation: Adaptation) -> Adaptation | None:
+    with reading(bench.backends.engine) as connection:
+        return find(connection, adaptation.tenant_id, str(adaptation.continues_id))
 
 
 def _run(bench: Bench, held: Sequence[Adaptation], progress: Progress) -> list[Result]:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +23,8 @@ from models.learner import Adapted
 from worker.assessing import Scores, best_way, compare, leave_one_out, ways_of
 from worker.bench import Bench
 from worker.making import made_by
-from worker.stacking import Failure, Work, before_adaptation, query_outputs
+from worker.stacking import before_adaptation, query_outputs
+from worker.work import Failure, Work
 
 Result = Outcome | Failure
 QUERIES_AT: Final = "/query/inputs"
@@ -71,6 +72,7 @@ def outcome_of(
     progress: called between two steps of an assessment; what it raises ends the work.
     """
     metrics: dict[str, Any] = {"support_loss": [float(loss) for loss in adapted.losses]}
+    metrics = metrics if adapted.metrics is None else dict(adapted.metrics)
     metrics |= _kept_short(order.way, adapted)
     predictions, warnings = None, list[Warning]()
     if adaptation.query_digest is not None:
@@ -179,6 +181,10 @@ def store_phi(
     return bench.backends.store.put(adaptation.tenant_id, data)
 
 
+def _shape_of(work: Work) -> tuple[int, ...]:
+    return work.support[INPUT].shape[1:]
+
+
 def description_of(
     checkpoint: Checkpoint, adaptation: Adaptation, way: Way, work: Work
 ) -> dict[str, Any]:
@@ -190,7 +196,7 @@ def description_of(
         "head": {"kind": learner.head.kind},
         "normalisation": learner.normalisation,
         "input": {
-            "shape": list(work.support[INPUT].shape[1:]),
+            "shape": list(checkpoint.input_shape if checkpoint.acting else _shape_of(work)),
             "preprocessing": adaptation.preprocessing or checkpoint.preprocessing,
         },
         "classes": list(adaptation.classes) if adaptation.classes is not None else None,
@@ -198,6 +204,7 @@ def description_of(
         "adapts": way.adapts,
         "steps": way.steps,
         "step_size": way.step_size,
+        **({"policy": asdict(checkpoint.acting)} if checkpoint.acting else {}),
         "checkpoint": {
             "name": adaptation.checkpoint.name,
             "version": adaptation.checkpoint.version,

@@ -17,7 +17,8 @@ from worker.batch import load_work
 from worker.bench import Bench, hot_checkpoint
 from worker.observing import count_failure
 from worker.outcomes import order_of, store_phi
-from worker.stacking import Failure, Work, adapt_rows
+from worker.stacking import adapt_rows
+from worker.work import Failure, Work
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ A row whose numbers go wrong fails alone. Out of memory halves the batch.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -13,31 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.observing.metrics import SPLITS
-from app.values.arrays import INPUT, MASK, TARGET, Arrays
+from app.values.arrays import INPUT, MASK, TARGET
 from models.engine.layers import episodes_at_once
 from models.episodes import Examples
 from models.files.checkpoint import Checkpoint
 from models.inner_loop import adapt_episodes
 from models.learner import Adapted, Adapts, InnerLoop, episode_of, predict
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """One row's part of a batch: its support set's named arrays, each (S, …); a ``mask`` says which
-    of the S examples count.
-    """
-
-    support: Arrays
-    step_size: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """Why a row has no result."""
-
-    code: str
-    detail: str
-
+from worker.acting import adapt_policy_rows
+from worker.work import Failure, Work
 
 LINALG_ERROR: type[RuntimeError] = vars(torch.linalg)["LinAlgError"]  # exported to no checker
 NO_MEMORY = Failure(code="out-of-memory", detail="the support set needs more memory")
@@ -60,6 +43,8 @@ def adapt_rows(
     adapts: what moves, or in which closed form; None: as the checkpoint's recipe has it. progress:
     called after every inner step and every stacked call; what it raises ends the work.
     """
+    if checkpoint.acting is not None:
+        return adapt_policy_rows(checkpoint, rows, steps=steps, device=device, progress=progress)
     size = _at_once(checkpoint, rows, device)
     done: list[Adapted | Failure] = []
     while len(done) < len(rows):

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
 import torch
 from cachetools import LRUCache
 
@@ -18,12 +17,12 @@ from app.db.lookups import recent_kinds
 from app.kinds import UnknownKind, find_kind
 from app.store import BlobDamaged, BlobMissing, StoreUnavailable
 from app.values.adaptation import example_weight
-from app.values.arrays import INPUT, TARGET
 from app.values.checkpoint import CheckpointRef
 from models.files.checkpoint import Checkpoint, InvalidCheckpoint
 from worker.allocator import M_ARENA_MAX, tell_allocator
 from worker.bench import HOT_CHECKPOINTS, Bench, hot_checkpoint
-from worker.stacking import Work, adapt_rows
+from worker.stacking import adapt_rows
+from worker.work import Work
 
 MOST_SHAPES = 16
 MOST_WEIGHT = 500  # of a step, in 28 x 28 pictures: 0.1 to 0.3 s, far more than its preparing
@@ -90,7 +89,6 @@ def _one_step(bench: Bench, checkpoint: Checkpoint, examples: int, outputs: int)
     if 0 in checkpoint.input_shape:  # nothing to be prepared before a width is known
         return
     kind = find_kind(checkpoint.learner.task)
-    x = np.zeros((examples, *checkpoint.input_shape), np.float32)
-    support = {INPUT: x, TARGET: kind.blank_targets(examples, outputs)}
+    support = kind.blank_support(examples, checkpoint.input_shape, outputs)
     work = Work(support=support, step_size=0.0)
     adapt_rows(checkpoint, [work], outputs=outputs, steps=1, device=bench.device)
