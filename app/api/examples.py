@@ -30,6 +30,21 @@ CLASS_PREDICTION: Final[Example] = {
     "probabilities": {"alef": 0.03, "bet": 0.97},
     "novelty": 0.41,
 }
+ACTION_PREDICTION: Final[Example] = {
+    "action": [0.07, -0.1],
+    "sampled_action": [0.68, -1.31],
+    "mean": [0.21, -0.98],
+    "std": [0.61, 0.58],
+    "log_prob": -0.97,
+    "seed": 7,
+}
+ROLLOUT: Final[Example] = {
+    "observations": [[0.0, 0.0], [0.07, -0.1], [0.13, -0.12]],
+    "actions": [[0.68, -1.31], [0.61, -0.24]],
+    "rewards": [-0.42, -0.35],
+    "terminated": False,
+    "truncated": True,
+}
 VALUE_PREDICTION: Final[Example] = {"value": [0.31]}
 METRICS: Final[Example] = {
     "support_loss": [0.69, 0.21, 0.06, 0.02],

@@ -72,14 +72,16 @@ Webhook = Annotated[
     Field(max_length=2000, json_schema_extra={"pattern": URL_FORM, "format": "uri"}),
     AfterValidator(_url_form),
 ]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Seconds = Annotated[int, Field(ge=1, le=TEN_YEARS_S)]
 
 
-def exactly_one(**origins: str | None) -> None:
+def exactly_one(**origins: object) -> None:
     given = [name for name, value in origins.items() if value is not None]
     if len(given) != 1:
-        names = " and ".join(origins)
-        got = "both" if given else "neither"
+        *others, last = origins
+        names = f"{', '.join(others)} and {last}"
+        got = "neither" if not given else "both" if len(origins) == 2 else "several"
         raise PydanticCustomError(
             "expected", "expected exactly one of {names}, got {got}", {"names": names, "got": got}
         )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 
-from app.api.schemas import Request
+from app.api.forms import Request
 from app.errors import refusal
 
 INPUT: Final = "input"

@@ -17,6 +17,7 @@ from app.api.headers import parse_parameters
 from app.api.strict_json import parse_json
 from app.errors import ServiceError, kind_of, refusal
 from app.inputs.images import UploadedPicture
+from app.inputs.rollouts import UploadedRollouts
 
 BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")  # RFC 2046
 PADDING: Final = re.compile(rb"[ \t]*\r\n")
@@ -34,7 +35,8 @@ class Part:
 
 
 async def parse_adapt_form(body: bytes, content_type: str, *, max_files: int) -> dict[str, Any]:
-    """The object in the part ``request`` with the pictures ``support[<class>]`` as its support.
+    """The object in the part ``request`` with the pictures ``support[<class>]`` as its support, or
+    the file ``rollouts`` as its rollouts.
 
     support.inputs are UploadedPicture, support.targets the class names, in the order of the form.
     Raises ServiceError: invalid-multipart, invalid-json, too-many-examples or validation.
@@ -44,12 +46,24 @@ async def parse_adapt_form(body: bytes, content_type: str, *, max_files: int) ->
 
 def _read_form(body: bytes, content_type: str, max_files: int) -> dict[str, Any]:
     fields, pictures = _sort(_parts(body, _boundary(content_type)), max_files)
-    request = _read_request(fields)
+    files = [part for part in fields if part.name == "rollouts"]
+    request = _read_request([part for part in fields if part.name != "rollouts"])
+    if files:
+        return _with_rollouts(request, files, pictures)
     support = {
         "inputs": [UploadedPicture(data=part.data) for part in pictures],
         "targets": [_label(part.name) for part in pictures],
     }
     return {**request, "support": support}
+
+
+def _with_rollouts(
+    request: dict[str, Any], files: list[Part], pictures: list[Part]
+) -> dict[str, Any]:
+    if len(files) > 1 or pictures or "rollouts" in request:
+        got = "parts support[<class>] as well" if pictures else "several"
+        raise refusal("validation", "/rollouts", f"expected rollouts once, got {got}")
+    return {**request, "rollouts": UploadedRollouts(data=files[0].data)}
 
 
 def _sort(parts: Iterable[Part], max_files: int) -> tuple[list[Part], list[Part]]:
@@ -68,7 +82,10 @@ def _sort(parts: Iterable[Part], max_files: int) -> tuple[list[Part], list[Part]
 def _read_request(fields: list[Part]) -> dict[str, Any]:
     for part in fields:
         if part.name != "request":
-            detail = "expected parts request and support[<class>], got one of another name"
+            detail = (
+                "expected parts request and support[<class>], or request and rollouts, got one of "
+                "another name"
+            )
             raise refusal("validation", field_pointer(part.name), detail)
     if len(fields) != 1:
         detail = f"expected one part request, got {'several' if fields else 'none'}"

@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from app.adaptations.placing import AdaptOrder
+from app.adaptations.order import AdaptOrder
 from app.api.queries import read_adaptation_id
 from app.api.schemas import AdaptRequest, QuerySet, SupportSet
+from app.api.schemas_policies import Rollout
 from app.api.validating import validate
 from app.inputs.images import UploadedPicture
+from app.inputs.rollouts import Episode, Rollouts, UploadedRollouts
 from app.inputs.support_sets import Given
 from app.values.caller import Caller
 
@@ -25,7 +28,9 @@ def read_order(content: Any, *, caller: Caller, at_once: int | None, key: str | 
         at_once=at_once,
         checkpoint=asked.checkpoint,
         extends=None if asked.extends is None else read_adaptation_id(asked.extends),
-        support=_given(asked.support, "/support"),
+        continues=None if asked.continues is None else read_adaptation_id(asked.continues),
+        support=None if asked.support is None else _given(asked.support, "/support"),
+        rollouts=_rollouts(asked.rollouts),
         query=None if asked.query is None else _given(asked.query, "/query"),
         adapts=asked.adapts,
         steps=asked.steps,
@@ -49,13 +54,30 @@ def _given(examples: SupportSet | QuerySet, pointer: str) -> Given:
     )
 
 
+def _rollouts(given: Sequence[Rollout] | UploadedRollouts | None) -> Rollouts | None:
+    if given is None or isinstance(given, UploadedRollouts):
+        return given
+    return [
+        Episode(
+            observations=one.observations,
+            actions=one.actions,
+            rewards=one.rewards,
+            terminated=one.terminated,
+            truncated=one.truncated,
+            log_probs=one.log_probs,
+            pointer=f"/rollouts/{index}",
+        )
+        for index, one in enumerate(given)
+    ]
+
+
 def _fingerprint(content: Any) -> str:
     """Equal for equal content, whatever the order of keys, the whitespace or the form's
     boundaries.
     """
 
-    def of_picture(picture: UploadedPicture) -> str:
-        return hashlib.sha256(picture.data).hexdigest()
+    def of_upload(upload: UploadedPicture | UploadedRollouts) -> str:
+        return hashlib.sha256(upload.data).hexdigest()
 
-    text = json.dumps(content, sort_keys=True, default=of_picture)
+    text = json.dumps(content, sort_keys=True, default=of_upload)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -15,6 +15,7 @@ from app.kinds import most_classes
 from app.settings import Settings
 from app.values.adaptation import Adaptation
 from app.values.checkpoint import CheckpointRef, CheckpointRow
+from app.values.description import PolicyDescription
 
 
 def show_adaptation(adaptation: Adaptation) -> schemas.Adaptation:
@@ -31,6 +32,10 @@ def show_adaptation(adaptation: Adaptation) -> schemas.Adaptation:
             "step_size": adaptation.step_size,
             "support_examples": adaptation.support_examples,
             "extends": adaptation.extends_id,
+            "continues": adaptation.continues_id,
+            "round": adaptation.round,
+            "episodes": adaptation.support_examples if adaptation.round else None,
+            "env_steps": adaptation.env_steps,
             "metrics": adaptation.metrics,
             "predictions": adaptation.predictions,
             "warnings": [dict(warning) for warning in adaptation.warnings],
@@ -71,9 +76,29 @@ def show_checkpoint(row: CheckpointRow) -> schemas.CheckpointResource:
         bytes=row.bytes,
         evaluation=[dict(measured) for measured in about.evaluation],
         provenance=dict(about.provenance),
+        policy=_show_policy(about.policy),
         aliases=list(row.aliases),
         created_at=datetime.fromtimestamp(row.created_at, UTC),
     )
+
+
+def _show_policy(policy: PolicyDescription | None) -> dict[str, Any] | None:
+    """What acts as Gymnasium names it: a box of numbers, or so many discrete choices."""
+    if policy is None:
+        return None
+    size = policy.action_size
+    box = {"type": "box", "shape": [size], "low": list(policy.low), "high": list(policy.high)}
+    return {
+        "observation_space": {"type": "box", "shape": [policy.observation_size]},
+        "action_space": {"type": "discrete", "n": size} if policy.is_discrete else box,
+        "max_episode_steps": policy.max_episode_steps,
+        "gamma": policy.gamma,
+        "gae_lambda": policy.gae_lambda,
+        "step_sizes": list(policy.step_sizes),
+        "episodes": policy.episodes,
+        "dt": policy.dt,
+        "environment": policy.environment,
+    }
 
 
 def show_prediction(answer: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 from structlog.contextvars import bind_contextvars
 
-from app.adaptations.placing import AdaptOrder, place_order
+from app.adaptations.order import AdaptOrder
+from app.adaptations.placing import place_order
 from app.api.access import MayAdapt
 from app.api.answers import IDEMPOTENCY_KEY, json_answer, problems
 from app.api.body import read_body, require_media_type

@@ -18,7 +18,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.adaptations.finding import find_adaptations
-from app.adaptations.placing import AdaptOrder
+from app.adaptations.order import AdaptOrder
 from app.adaptations.placing_many import Placed, place_orders
 from app.api.access import MayAdapt
 from app.api.answers import HEADERS, problems

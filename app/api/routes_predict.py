@@ -45,7 +45,7 @@ PARAMETERS = [
     {
         "name": "checkpoint",
         "in": "query",
-        "description": "In place of adaptation: the unadapted θ; regression only.",
+        "description": "In place of adaptation: the unadapted θ; not of classifiers.",
         "schema": {"type": "string"},
     },
     {
@@ -93,6 +93,7 @@ async def predict_in_url(request: Request, caller: MayPredict) -> Response:
         given=Given(inputs=inputs, inputs_at="/input", targets_at=""),
         size_bytes=len(request.scope["query_string"]),
         reject=read_truth(query.get("reject", ["false"])[0], pointer="/reject"),
+        is_pure=True,
     )
     return await _answer(request, caller, order)
 
@@ -128,6 +129,8 @@ async def predict_in_body(request: Request, caller: MayPredict) -> Response:
         size_bytes=len(body),
         top_k=asked.top_k,
         reject=asked.reject,
+        deterministic=asked.deterministic,
+        seeds=asked.seeds,
     )
     return await _answer(request, caller, order)
 

@@ -11,12 +11,12 @@ from app.api.access import AnyCaller, MayKeepCheckpoints
 from app.api.answers import HEADERS, IDEMPOTENCY_KEY, is_known, json_answer, problems
 from app.api.asking import read_small
 from app.api.body import require_media_type
+from app.api.forms import Request as Body
 from app.api.headers import parse_idempotency_key
 from app.api.presenting import show_checkpoint
 from app.api.queries import read_query
 from app.api.receiving import received
 from app.api.schemas import CheckpointResource
-from app.api.schemas import Request as Body
 from app.api.service import Here
 from app.backends import check_free_space
 from app.checkpoints.keeping import (

@@ -15,29 +15,23 @@ from app.api.fields import (
     Metadata,
     Name,
     Seconds,
+    Seed,
     StepSize,
     Webhook,
     exactly_one,
     is_none,
 )
+from app.api.forms import Request, example_of
+from app.api.schemas_parts import Failure, MadeBy, Timing, Warning
+from app.api.schemas_policies import ActionPrediction, Rollouts
 
 Item = TypeVar("Item", bound=BaseModel)
-
-
-def _example(example: dict[str, Any]) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"example": example})
-
-
-class Request(BaseModel):
-    """What a caller sends: exact types, no unknown fields."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class SupportSet(Request):
     """The few labelled examples to adapt on."""
 
-    model_config = _example(examples.SUPPORT)
+    model_config = example_of(examples.SUPPORT)
 
     inputs: list[Any] = Field(
         description="Examples: number arrays, or PNG, JPEG or WebP data URLs."
@@ -48,20 +42,26 @@ class SupportSet(Request):
 class QuerySet(Request):
     """Examples to predict in the same call, and to score where their targets are given."""
 
-    model_config = _example(examples.QUERY)
+    model_config = example_of(examples.QUERY)
 
     inputs: list[Any] = Field(min_length=1, description="Examples, as in a support set.")
     targets: list[Any] | None = Field(None, description="What they are, for the score.")
 
 
 class AdaptRequest(Request):
-    """A support set, and the checkpoint or the earlier adaptation to start from."""
+    """A support set, or a policy's rollouts, and the checkpoint or the earlier adaptation to start
+    from.
+    """
 
-    model_config = _example(examples.ADAPT)
+    model_config = example_of(examples.ADAPT)
 
     checkpoint: CheckpointText | None = None
     extends: str | None = Field(None, description="An adaptation to do again with more examples.")
-    support: SupportSet
+    continues: str | None = Field(
+        None, description="An adaptation of a policy, whose rollouts these are: goes on from it."
+    )
+    support: SupportSet | None = None
+    rollouts: Rollouts | None = Field(None, description="Of a policy, in place of a support set.")
     query: QuerySet | None = None
     adapts: Literal["head", "kernel", "bayesian", "all", "auto"] | None = Field(
         None, description="What adapts, or in which closed form; unset: the recipe's."
@@ -79,14 +79,15 @@ class AdaptRequest(Request):
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
-        exactly_one(checkpoint=self.checkpoint, extends=self.extends)
+        exactly_one(checkpoint=self.checkpoint, extends=self.extends, continues=self.continues)
+        exactly_one(support=self.support, rollouts=self.rollouts)
         return self
 
 
 class PredictRequest(Request):
     """Inputs, and whose parameters predict them."""
 
-    model_config = _example(examples.PREDICT)
+    model_config = example_of(examples.PREDICT)
 
     adaptation: str | None = Field(None, description="The adaptation that predicts.")
     checkpoint: CheckpointText | None = None
@@ -94,6 +95,12 @@ class PredictRequest(Request):
     targets: list[Any] | None = Field(None, description="What they are, for the score.")
     top_k: int | None = Field(None, ge=1, description="How many classes to list, likeliest first.")
     reject: bool = Field(False, description="Give no label to what is like none of the support.")
+    deterministic: bool | None = Field(
+        None, description="Of a policy: its mean; unset: actions are sampled."
+    )
+    seeds: list[Seed] | None = Field(
+        None, description="Of a policy: one for each input; unset: drawn, and told."
+    )
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
@@ -104,7 +111,7 @@ class PredictRequest(Request):
 class CheckpointRef(BaseModel):
     """One version of a checkpoint."""
 
-    model_config = _example(examples.CHECKPOINT_REF)
+    model_config = example_of(examples.CHECKPOINT_REF)
 
     name: str
     version: int
@@ -114,7 +121,7 @@ class CheckpointRef(BaseModel):
 class ClassPrediction(BaseModel):
     """What a classifier says of one input."""
 
-    model_config = _example(examples.CLASS_PREDICTION)
+    model_config = example_of(examples.CLASS_PREDICTION)
 
     label: str | None = Field(description="The likeliest class; null: rejected, as was asked.")
     probability: float = Field(description="Of the likeliest class.")
@@ -129,7 +136,7 @@ class ClassPrediction(BaseModel):
 class ValuePrediction(BaseModel):
     """What a regression says of one input."""
 
-    model_config = _example(examples.VALUE_PREDICTION)
+    model_config = example_of(examples.VALUE_PREDICTION)
 
     value: list[Any]
     standard_deviation: list[float] | None = Field(
@@ -141,14 +148,17 @@ class ValuePrediction(BaseModel):
 
 # A kind of task may have a form of its own (``app/kinds.py``).
 Prediction = Annotated[
-    ClassPrediction | ValuePrediction | dict[str, Any], Field(union_mode="left_to_right")
+    ClassPrediction | ValuePrediction | ActionPrediction | dict[str, Any],
+    Field(union_mode="left_to_right"),
 ]
 
 
 class Metrics(BaseModel):
     """How good it is; a score that was not asked for is absent."""
 
-    model_config = _example(examples.METRICS) | ConfigDict(extra="allow")  # a newer worker's scores
+    model_config = example_of(examples.METRICS) | ConfigDict(
+        extra="allow"
+    )  # a newer worker's scores
 
     support_loss: list[float] | None = Field(
         None,
@@ -173,53 +183,10 @@ class Metrics(BaseModel):
     best: str | None = Field(None, exclude_if=is_none, description="The best of `assessed`.")
 
 
-class Timing(BaseModel):
-    """Where the time went, in milliseconds, and how many adaptations shared the call."""
-
-    model_config = _example(examples.TIMING)
-
-    queued_ms: float | None = Field(None, description="Until a worker took it.")
-    load_ms: float | None = Field(None, description="Reading the batch's checkpoint and supports.")
-    adapt_ms: float | None = Field(None, description="The inner loop of the whole batch.")
-    store_ms: float | None = Field(None, description="Keeping the adapted parameters.")
-    batch_size: int | None = None
-
-
-class Failure(BaseModel):
-    """Why an adaptation ended without a result."""
-
-    model_config = _example(examples.ERROR)
-
-    code: str
-    detail: str
-
-
-class Warning(BaseModel):
-    """Something that the caller should know: where it is, and what was done or is to be done."""
-
-    model_config = _example(examples.WARNING)
-
-    code: str
-    pointer: str
-    detail: str
-
-
-class MadeBy(BaseModel):
-    """What adapted: the release, the libraries, the device, and the checkpoint's recipe."""
-
-    model_config = _example(examples.MADE_BY)
-
-    fewstep: str
-    commit: str | None = Field(description="Of the code, where it ran from a repository.")
-    torch: str
-    device: str
-    recipe: dict[str, Any]
-
-
 class Adaptation(BaseModel):
     """One support set's journey, as it stands."""
 
-    model_config = _example(examples.ADAPTATION)
+    model_config = example_of(examples.ADAPTATION)
 
     id: str
     object: Literal["adaptation"] = "adaptation"
@@ -232,6 +199,12 @@ class Adaptation(BaseModel):
     step_size: float | None
     support_examples: int
     extends: str | None
+    continues: str | None = Field(None, exclude_if=is_none)
+    round: int | None = Field(
+        None, exclude_if=is_none, description="Of a policy: how many steps it is away from θ."
+    )
+    episodes: int | None = Field(None, exclude_if=is_none)
+    env_steps: int | None = Field(None, exclude_if=is_none)
     metrics: Metrics | None
     predictions: list[Prediction] | None
     warnings: list[Warning]
@@ -251,7 +224,7 @@ class Adaptation(BaseModel):
 class PredictResponse(BaseModel):
     """One prediction for each input, in order, and whose parameters predicted."""
 
-    model_config = _example(examples.PREDICTED)
+    model_config = example_of(examples.PREDICTED)
 
     adaptation: str | None = Field(None, exclude_if=is_none)
     checkpoint: CheckpointRef | None = Field(None, exclude_if=is_none)
@@ -263,7 +236,7 @@ class PredictResponse(BaseModel):
 class CheckpointResource(BaseModel):
     """What a version of a checkpoint is, takes, was trained on and reached."""
 
-    model_config = _example(examples.CHECKPOINT)
+    model_config = example_of(examples.CHECKPOINT)
 
     object: Literal["checkpoint"] = "checkpoint"
     name: str
@@ -278,6 +251,11 @@ class CheckpointResource(BaseModel):
     bytes: int
     evaluation: list[dict[str, Any]]
     provenance: dict[str, Any]
+    policy: dict[str, Any] | None = Field(
+        None,
+        exclude_if=is_none,
+        description="Of a policy: its spaces, its rounds, and the environment that it acts in.",
+    )
     aliases: list[str] = Field(description="The caller's own names for this version.")
     created_at: datetime
 
@@ -285,7 +263,7 @@ class CheckpointResource(BaseModel):
 class FieldProblem(BaseModel):
     """One wrong place: a JSON pointer (RFC 6901), and what was expected and got there."""
 
-    model_config = _example(examples.FIELD_ERROR)
+    model_config = example_of(examples.FIELD_ERROR)
 
     pointer: str
     detail: str
@@ -294,7 +272,7 @@ class FieldProblem(BaseModel):
 class Problem(BaseModel):
     """Problem details (RFC 9457)."""
 
-    model_config = _example(examples.PROBLEM)
+    model_config = example_of(examples.PROBLEM)
 
     type: str
     title: str
@@ -316,4 +294,4 @@ class Page(BaseModel, Generic[Item]):
 class CheckpointPage(Page[CheckpointResource]):
     """Checkpoints by name, newest version first."""
 
-    model_config = _example(examples.CHECKPOINTS)
+    model_config = example_of(examples.CHECKPOINTS)

@@ -4,7 +4,8 @@ from pydantic import ConfigDict, Field
 
 from app.api import examples
 from app.api.fields import Metadata, Name, Seconds
-from app.api.schemas import Adaptation, Page, Request
+from app.api.forms import Request
+from app.api.schemas import Adaptation, Page
 
 
 class AdaptationChange(Request):

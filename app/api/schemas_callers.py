@@ -6,7 +6,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.api.fields import Name, Seconds
-from app.api.schemas import Page, Request
+from app.api.forms import Request
+from app.api.schemas import Page
 from app.values.caller import USUAL, Scope
 
 TENANT_FORM: Final = r"^[a-z0-9_]{1,40}$"

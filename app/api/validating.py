@@ -32,6 +32,9 @@ def _check_breadth(body: dict[str, Any]) -> None:
     for name, value in body.items():
         if isinstance(value, dict):
             _refuse_breadth(value, field_pointer(name))
+        for index, entry in enumerate(value if isinstance(value, list) else ()):
+            if isinstance(entry, dict):
+                _refuse_breadth(entry, field_pointer(name, index))
 
 
 def _refuse_breadth(fields: dict[str, Any], pointer: str) -> None:

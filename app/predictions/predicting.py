@@ -4,6 +4,7 @@ It knows no HTTP. Torch is imported late: only a process that predicts loads it.
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -21,12 +22,13 @@ from app.inputs.images import is_small_png
 from app.inputs.support_sets import Given, check_amount, image_limits
 from app.kinds import find_kind
 from app.messages.memory import Memory
+from app.predictions.acting import actions_of, new_seeds
 from app.predictions.batching import Batcher
 from app.predictions.hot_models import HotModels
 from app.predictions.models import Found, find_model, remembered_model
 from app.settings import Settings
 from app.values.arrays import INPUT, TARGET, Arrays
-from app.values.description import InputSpec
+from app.values.description import InputSpec, PolicyDescription, read_policy
 from app.values.novelty import warnings_of, without_labels
 from app.values.timing import Timing
 from app.values.warnings import Warning
@@ -46,7 +48,9 @@ class PredictOrder:
     """A request as its form was checked; one of adaptation and checkpoint is given.
 
     size_bytes: of the request, by which it is known what may be done at once; reject: whether
-    inputs that are like none of the support set get no label.
+    inputs that are like none of the support set get no label. deterministic and seeds: of a policy,
+    whose actions are sampled unless that is asked for, or equal requests must have equal answers
+    (is_pure).
     """
 
     tenant_id: str
@@ -56,6 +60,9 @@ class PredictOrder:
     size_bytes: int = 0
     top_k: int | None = None
     reject: bool = False
+    deterministic: bool | None = None
+    seeds: Sequence[int] | None = None
+    is_pure: bool = False
 
     @property
     def is_light(self) -> bool:
@@ -138,8 +145,38 @@ def read_query(settings: Settings, model: "ServedModel", order: PredictOrder) ->
     about = model.about
     if order.reject and model.classes is None:
         raise refusal("validation", "/reject", "expected a classifier, got a model without classes")
+    _check_acting(about.policy is not None, order)
     kind, limits = find_kind(about.task), image_limits(settings)
     return kind.read_query(order.given, _spec_of(model), model.classes, about.outputs, limits)
+
+
+def _check_acting(is_policy: bool, order: PredictOrder) -> None:
+    """Raises ServiceError for what only a policy can do, and for seeds that are not as many."""
+    for name in ("deterministic", "seeds"):
+        if not is_policy and getattr(order, name) is not None:
+            raise refusal("validation", f"/{name}", f"expected no {name}: this is no policy")
+    if order.seeds is None:
+        return
+    if order.deterministic:
+        raise refusal("validation", "/seeds", "expected no seeds where it is deterministic")
+    if len(order.seeds) != len(order.given.inputs):
+        detail = f"expected a seed for each of {len(order.given.inputs)} inputs"
+        raise refusal("length-mismatch", "/seeds", f"{detail}, got {len(order.seeds)}")
+
+
+def _acted(found: Found, order: PredictOrder, outputs: NDArray[np.float32]) -> list[dict[str, Any]]:
+    policy = _policy_of(found.model)
+    is_likeliest = order.deterministic or order.is_pure
+    seeds = None if is_likeliest else order.seeds or new_seeds(len(outputs))
+    return actions_of(outputs, policy, seeds)
+
+
+def _policy_of(model: "ServedModel") -> PolicyDescription:
+    about = model.about
+    table = {"policy": about.policy, "input": {"shape": about.input_shape}}
+    found = read_policy(table | {"outputs": about.outputs})
+    assert found is not None
+    return found
 
 
 def answer(
@@ -152,6 +189,8 @@ def answer(
         {"checkpoint": found.checkpoint} if found.checkpoint else {"adaptation": order.adaptation}
     )
     values = found.model.about.outputs
+    if found.model.about.policy is not None:
+        return told | {"predictions": _acted(found, order, outputs)}
     predictions = kind.readable(outputs, found.model.classes, values=values, top_k=order.top_k)
     if warnings := _doubts(found, order, query) + warnings_of(predictions, order.given.inputs_at):
         told["warnings"] = warnings

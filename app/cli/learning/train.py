@@ -12,7 +12,8 @@ import typer
 
 from app.cli.errors import in_one_line
 from app.cli.learning.bars import bars
-from app.trainings.running import TrainingOrder, run_training
+from app.trainings.order import TrainingOrder
+from app.trainings.running import run_training
 from app.values.progress import Progress, Stopped
 
 INTERRUPTED = 130  # what a shell says of a command that Ctrl-C ended
