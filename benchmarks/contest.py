@@ -22,7 +22,8 @@ from models.normalisation import Params
 from models.outer_loop import MetaParams, outer_step
 from models.pictures.inputs import input_from_picture
 from tests import plain_maml
-from worker.stacking import Failure, Work, adapt_rows
+from worker.stacking import adapt_rows
+from worker.work import Failure, Work
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "models" / "checkpoints" / "omniglot-5way-1shot.safetensors"

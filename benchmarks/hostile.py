@@ -22,7 +22,8 @@ from app.values.arrays import INPUT, TARGET, Arrays
 from app.values.ways import Way
 from models.files.checkpoint import Checkpoint, load_checkpoint
 from worker.assessing import ways_of
-from worker.stacking import Failure, Work, adapt_rows
+from worker.stacking import adapt_rows
+from worker.work import Failure, Work
 
 SHIPPED = Path(__file__).parents[1] / "models" / "checkpoints"
 AT_ONCE = 16

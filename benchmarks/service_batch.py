@@ -39,7 +39,8 @@ from benchmarks.service.orders import (
     picture_work,
 )
 from benchmarks.service.services import KINDS, Measured, NotThere, service
-from worker.stacking import Work, adapt_rows
+from worker.stacking import adapt_rows
+from worker.work import Work
 
 TIMES, PLUS_S = 1.2, 2.0
 AT_ONCE: Final = 32  # the service's batch limit

@@ -15,8 +15,8 @@ from app.cli.errors import in_one_line
 from app.cli.learning.bars import bars
 from app.cli.learning.train import train_on_console
 from app.trainings.data import checkpoint_file, open_data
+from app.trainings.order import TrainingOrder
 from app.trainings.publishing import TEST_SEED, wall_time_s
-from app.trainings.running import TrainingOrder
 from benchmarks.published.results import Record, keep_records, load_records, number
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from PIL import Image
 from benchmarks.service.client import post, post_form
 from models.files.checkpoint import Checkpoint, load_checkpoint
 from models.pictures.inputs import input_from_picture
-from worker.stacking import Work
+from worker.work import Work
 
 DRAWINGS = Path(__file__).parents[2] / "examples" / "characters"
 CHECKPOINTS = Path(__file__).parents[2] / "models" / "checkpoints"

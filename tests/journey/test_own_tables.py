@@ -6,7 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli.main import app
-from app.trainings.running import TrainingOrder, run_training
+from app.trainings.order import TrainingOrder
+from app.trainings.running import run_training
 from app.values.progress import Progress
 from tests.journey.requests import adapt, predict_one, refusal
 from tests.processes import Service

@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from app.checkpoints.registry import committed_folder
 from app.cli.main import app
-from app.trainings.running import TrainingOrder, run_training
+from app.trainings.order import TrainingOrder
+from app.trainings.running import run_training
 from app.values.progress import Progress
 from models.files.checkpoint import dump_checkpoint, load_checkpoint
 from models.heads.novelty import Calibration

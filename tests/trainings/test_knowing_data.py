@@ -11,7 +11,8 @@ from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner, Result
 
 from app.cli.main import app
-from app.trainings.running import TrainingOrder, run_training
+from app.trainings.order import TrainingOrder
+from app.trainings.running import run_training
 from app.values.progress import Progress
 from models.files.checkpoint import dump_checkpoint, load_checkpoint
 from tests.glyphs import draw_glyphs

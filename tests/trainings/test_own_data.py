@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.trainings.running import TrainingOrder, run_training
+from app.trainings.order import TrainingOrder
+from app.trainings.running import run_training
 from app.values.progress import Progress
 from models.files.checkpoint import Checkpoint, load_checkpoint
 from tests.glyphs import draw_glyphs

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from app.cli.learning import train as command
 from app.cli.main import app
 from app.trainings import running
-from app.trainings.running import TrainingOrder, run_training
+from app.trainings.order import TrainingOrder
+from app.trainings.running import run_training
 from app.trainings.runs import check_device
 from app.values.progress import Progress, Reached
 from tests.trainings.test_running import RECIPE, STEPS, logged, saved_step

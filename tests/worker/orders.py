@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from sqlalchemy import text
 
 from app.adaptations.finding import find_adaptation
-from app.adaptations.placing import AdaptOrder, place_order
+from app.adaptations.order import AdaptOrder
+from app.adaptations.placing import place_order
 from app.inputs.support_sets import Given
 from app.values.adaptation import Adaptation, new_id
 from worker.bench import Bench

@@ -19,7 +19,7 @@ from tests.worker.orders import drawings, kinds, look, place
 from worker.batch import run_hint
 from worker.bench import Bench
 from worker.repairing import repair
-from worker.stacking import Failure
+from worker.work import Failure
 
 QUERY = drawings(5)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.kinds import softmax
+from app.values.readable import softmax
 from models.files.adapted_file import dump_adapted
 from models.files.checkpoint import Checkpoint
 from models.learner import Adapted
@@ -20,7 +20,8 @@ from models.networks import NETWORKS
 from models.normalisation import forward
 from models.served import ServedModel, load_served, predict_stacked, serve_theta, stand_in
 from tests.worker.orders import drawings
-from worker.stacking import Work, adapt_rows
+from worker.stacking import adapt_rows
+from worker.work import Work
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from models.files.checkpoint import Checkpoint
 from models.learner import Adapted
 from models.networks import build_network
 from tests.worker.orders import drawings, sine_points
-from worker.stacking import Failure, Work, adapt_rows, query_outputs
+from worker.stacking import adapt_rows, query_outputs
+from worker.work import Failure, Work
 
 CPU = torch.device("cpu")
 

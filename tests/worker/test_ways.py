@@ -18,7 +18,7 @@ from worker.assessing import ways_of
 from worker.batch import run_hint
 from worker.bench import Bench
 from worker.outcomes import order_of
-from worker.stacking import Work
+from worker.work import Work
 
 SHIPPED = sorted((Path(models.__file__).parent / "checkpoints").glob("*.safetensors"))
 
