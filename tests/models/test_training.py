@@ -238,7 +238,7 @@ def test_validation_takes_no_step_that_the_service_would_not_take() -> None:
     assert score < 10
 
 
-@pytest.mark.parametrize("name", ["omniglot-5way-1shot-first-order"])
+@pytest.mark.parametrize("name", ["omniglot-5way-5shot-no-convolution"])
 def test_a_state_that_was_kept_before_still_loads_with_its_best(name: str) -> None:
     saved = (CHECKPOINTS / "paper" / "unfinished" / f"{name}.state").read_bytes()
 
