@@ -149,6 +149,8 @@ LIMITS: Final[Example] = {
     "checkpoint_bytes": 268435456,
     "batch_adaptations": 1000,
     "support_examples": 640,
+    "episodes": 200,
+    "env_steps": 40000,
     "query_examples": 1000,
     "predict_inputs": 1000,
     "steps": 100,

@@ -116,6 +116,8 @@ def show_limits(settings: Settings, ways: dict[str, int], devices: list[str]) ->
         checkpoint_bytes=settings.checkpoint_limit_mib * 2**20,
         batch_adaptations=settings.max_batch_adaptations,
         support_examples=settings.max_support_examples,
+        episodes=settings.max_episodes,
+        env_steps=settings.max_env_steps,
         query_examples=settings.max_query_examples,
         predict_inputs=settings.max_predict_inputs,
         steps=settings.max_steps,

@@ -82,6 +82,8 @@ async def read_model(
     about, classes = found.model.about, found.model.classes
     beside = said_beside(found.model)
     outputs: list[tuple[str, str, list[int]]] = [("value", "FP32", [-1, about.outputs])]
+    if about.policy is not None:
+        outputs = _acted(about.outputs, is_discrete=about.policy["actions"] == "discrete")
     if classes is not None:
         outputs = [("label", "BYTES", [-1]), ("probabilities", "FP32", [-1, len(classes)])]
     if beside is not None:
@@ -137,7 +139,12 @@ async def infer(request: Request, adaptation_id: str, caller: MayPredict, here: 
     rows = await run_sync(examples_in, tensor, raw, limiter=limiter)
     given = Given(inputs=rows, inputs_at="/inputs/0/data", targets_at="")
     order = PredictOrder(
-        tenant_id=caller.tenant_id, adaptation=known, checkpoint=None, given=given, size_bytes=size
+        tenant_id=caller.tenant_id,
+        adaptation=known,
+        checkpoint=None,
+        given=given,
+        size_bytes=size,
+        is_pure=True,
     )
     told = await predict(here.predictor, order, timing_of(request.scope))
     here.meter.count(caller, "predictions", len(given.inputs))
@@ -160,9 +167,19 @@ async def _read(request: Request, here: Here) -> tuple[InferRequest, bytes, int]
     return validate(InferRequest, content), body[end:], len(body)
 
 
+def _acted(size: int, *, is_discrete: bool) -> list[tuple[str, str, list[int]]]:
+    """The outputs of a policy: its likeliest action, and what it was told by."""
+    if is_discrete:
+        return [("action", "FP32", [-1]), ("probabilities", "FP32", [-1, size])]
+    return [(name, "FP32", [-1, size]) for name in ("action", "mean", "std")]
+
+
 def _outputs(predictions: list[dict[str, Any]]) -> dict[str, Any]:
     """What ``/predict`` says, as tensors by name."""
     first = predictions[0]
+    if "sampled_action" in first:
+        told = [name for name in ("action", "mean", "std", "probabilities") if name in first]
+        return {name: np.array([one[name] for one in predictions], float) for name in told}
     if "label" not in first:
         found: dict[str, Any] = {"value": np.array([one["value"] for one in predictions])}
         if first.get("standard_deviation") is not None:

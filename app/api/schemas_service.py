@@ -18,6 +18,8 @@ class Limits(BaseModel):
     checkpoint_bytes: int
     batch_adaptations: int
     support_examples: int
+    episodes: int = Field(description="Most of one round of a policy.")
+    env_steps: int = Field(description="Most of all episodes of one round.")
     query_examples: int
     predict_inputs: int
     steps: int

@@ -131,6 +131,24 @@ def test_a_graph_says_what_the_service_says(client: httpx.Client, adapted: Json)
     assert stds == pytest.approx(np.array([one["std"] for one in told]), abs=1e-5)
 
 
+def test_the_inference_protocol_tells_the_likeliest_action(
+    client: httpx.Client, adapted: Json
+) -> None:
+    place = f"/v2/models/{adapted['id']}"
+    x = [[0.1, -0.2], [0.3, 0.4]]
+    tensor = {"name": "input", "shape": [2, 2], "datatype": "FP32", "data": x}
+
+    told = client.post(f"{place}/infer", json={"inputs": [tensor]}).json()["outputs"]
+
+    body = {"adaptation": adapted["id"], "inputs": x, "deterministic": True}
+    known = client.post("/predict", json=body).json()["predictions"]
+    assert [one["name"] for one in told] == ["action", "mean", "std"]
+    assert [one["name"] for one in client.get(place).json()["outputs"]] == ["action", "mean", "std"]
+    for one in told:
+        expected = [value for row in known for value in row[one["name"]]]
+        assert one["data"] == pytest.approx(expected, abs=1e-6)
+
+
 def test_a_get_is_the_same_every_time_and_a_seed_is_told(
     client: httpx.Client, adapted: Json
 ) -> None:
