@@ -5,6 +5,7 @@
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import Any, Final
 
 from models.environments.navigation import Navigation
@@ -49,10 +50,8 @@ def _maker(name: str) -> Callable[..., Environment]:
 
 def _of_mujoco(place: str) -> Callable[..., Environment]:
     """Raises ValueError where MuJoCo is not installed."""
+    if find_spec("mujoco") is None:
+        raise ValueError("this environment needs MuJoCo 4: pip install 'fewstep[rl]'")
     room, maker = place.split(":")
-    try:
-        module = import_module(f"models.environments.{room}")
-    except ImportError as error:
-        raise ValueError("this environment needs MuJoCo: pip install 'fewstep[rl]'") from error
-    made: Callable[..., Environment] = getattr(module, maker)
+    made: Callable[..., Environment] = getattr(import_module(f"models.environments.{room}"), maker)
     return made

@@ -13,10 +13,7 @@ POSITION_NOISE, VELOCITY_NOISE = 0.01, 0.1  # rllab's deviations at the beginnin
 
 
 def load_body(name: str) -> Any:
-    """The mujoco.MjModel of ``bodies/{name}.xml``.
-
-    Raises ModuleNotFoundError, which says what to install, where MuJoCo is missing.
-    """
+    """The mujoco.MjModel of ``bodies/{name}.xml``."""
     return _mujoco().MjModel.from_xml_path(str(BODIES / f"{name}.xml"))
 
 
@@ -70,10 +67,6 @@ class Simulation:
 
 
 def _mujoco() -> Any:
-    try:
-        import mujoco.batch
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "this environment needs MuJoCo 4; install it with: pip install 'fewstep[rl]'"
-        ) from error
+    import mujoco.batch
+
     return mujoco
