@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / "README.md",
     ROOT / "examples" / "plugin" / "README.md",
+    ROOT / "examples" / "environment" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 CODE = "\n".join(
