@@ -6,6 +6,7 @@ letters = Client("http://127.0.0.1:8000").adapt("omniglot-5way-1shot", "letters/
 letters.predict(Path("unknown.png"))["label"]
 """
 
+from fewstep_client.acting import Policy
 from fewstep_client.adaptation import Adaptation, AsyncAdaptation
 from fewstep_client.client import AsyncClient, Client
 from fewstep_client.errors import (
@@ -35,5 +36,6 @@ __all__ = [
     "NotFound",
     "NotSignedIn",
     "Place",
+    "Policy",
     "Unavailable",
 ]

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
+from fewstep_client.acting import Policy
 from fewstep_client.adaptation import Adaptation, AsyncAdaptation
 from fewstep_client.errors import FewstepError, Unavailable, error_of
 from fewstep_client.flows import Ask, Flow, Json, Pause, pages
@@ -88,7 +89,7 @@ class Client:
     def adapt(
         self,
         checkpoint: str | None,
-        inputs: Any,
+        inputs: Any = None,
         targets: Any = None,
         *,
         wait_s: float = WAITED_S,
@@ -97,7 +98,7 @@ class Client:
     ) -> Adaptation:
         """Adapts a checkpoint to a few examples: a folder of folders of pictures, or inputs and
         targets. Options: query, adapts, steps, step_size, name, metadata, ttl_seconds, assess,
-        webhook, extends, idempotency_key.
+        webhook, extends, idempotency_key; of a policy rollouts, and continues.
 
         wait_s: how long to wait for the end; 0: not at all. check: whether one without a result is
         an AdaptationFailed.
@@ -139,6 +140,18 @@ class Client:
     def predict_many(self, adaptation: str, inputs: Any, **options: Any) -> list[Json]:
         """What an adaptation says of each example."""
         return self._run(self._do.predict({"adaptation": adaptation}, inputs, **options))
+
+    def act(
+        self, of: str | Adaptation, observations: Any, *, deterministic: bool = False
+    ) -> list[Json]:
+        """What a policy, a checkpoint by its name or an adaptation, does on each observation."""
+        origin = {"checkpoint": of} if isinstance(of, str) else {"adaptation": of.id}
+        options = {"deterministic": True} if deterministic else {}
+        return self._run(self._do.predict(origin, observations, **options))
+
+    def policy(self, checkpoint: str) -> Policy:
+        """A policy, to be adapted to environments of one's own."""
+        return Policy(self, checkpoint)
 
     def get(self, adaptation: str, *, wait_s: float = 0) -> Adaptation:
         """An adaptation as it stands, or when it has ended."""
@@ -338,7 +351,7 @@ class AsyncClient:
     async def adapt(
         self,
         checkpoint: str | None,
-        inputs: Any,
+        inputs: Any = None,
         targets: Any = None,
         *,
         wait_s: float = WAITED_S,

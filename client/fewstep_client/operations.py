@@ -28,7 +28,7 @@ class Operations:
     def adapt(
         self,
         checkpoint: str | None,
-        inputs: Any,
+        inputs: Any = None,
         targets: Any = None,
         *,
         wait_s: float,

@@ -1,6 +1,6 @@
 """The bodies of requests, from what a caller hands over."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,24 @@ Json = dict[str, Any]
 
 def adapt_body(
     checkpoint: str | None,
-    inputs: Any,
+    inputs: Any = None,
     targets: Any = None,
     *,
     query: tuple[Any, Any] | Any = None,
     extends: str | None = None,
+    continues: str | None = None,
+    rollouts: Sequence[Json] | None = None,
     **options: Any,
 ) -> Json:
-    """The body of ``POST /adapt``: inputs a folder of one for each class, or examples and targets.
+    """The body of ``POST /adapt``: inputs a folder of one for each class, or examples and targets;
+    or rollouts of a policy.
 
     query: inputs, or inputs and targets as a pair. Options that are None are left to the service.
     """
+    given = {name: value for name, value in options.items() if value is not None}
+    if rollouts is not None:
+        origin = {"checkpoint": checkpoint} if continues is None else {"continues": continues}
+        return {"rollouts": list(rollouts), **origin, **given}
     if isinstance(inputs, str | Path) and targets is None:
         examples, names = read_folder(inputs)
     elif targets is None:
@@ -32,7 +39,7 @@ def adapt_body(
     body |= {"checkpoint": checkpoint} if extends is None else {"extends": extends}
     if query is not None:
         body["query"] = query_of(query)
-    return body | {name: value for name, value in options.items() if value is not None}
+    return body | given
 
 
 def query_of(query: Any) -> Json:

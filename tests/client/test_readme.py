@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = re.findall(
     r"```python\n(.*?)```", (ROOT / "client" / "README.md").read_text(), re.DOTALL
 )
-SAID = ["kem\n", "40 adapted, 0 refused\n", "adaptation.queued\n", "True\n"]
+SAID = ["kem\n", "40 adapted, 0 refused\n", "adaptation.queued\n", "True\n", "True\n"]
 
 
 @pytest.mark.parametrize(("example", "said"), list(zip(EXAMPLES, SAID, strict=True)))
