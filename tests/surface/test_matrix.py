@@ -156,12 +156,17 @@ def media_type(path: str) -> str:
     return "application/x-ndjson" if path == "/adaptations:batch" else "application/json"
 
 
-@pytest.mark.parametrize("parameter", ["checkpoint", "extends"])
+ROLLOUT = {"observations": [[0.0], [0.0]], "actions": [[0.0]], "rewards": [0.0], "truncated": True}
+
+
+@pytest.mark.parametrize("parameter", ["checkpoint", "extends", "continues"])
 def test_what_an_order_names_of_anothers_is_not_found(world: World, parameter: str) -> None:
-    known = {"checkpoint": "name", "extends": "adaptation_id"}[parameter]
+    known = "name" if parameter == "checkpoint" else "adaptation_id"
+    given = sine()["support"] if parameter != "continues" else [ROLLOUT]
+    name = "support" if parameter != "continues" else "rollouts"
 
     answers = [
-        world.stranger.post("/adapt", json={parameter: ids[known], "support": sine()["support"]})
+        world.stranger.post("/adapt", json={parameter: ids[known], name: given})
         for ids in (world.theirs, UNKNOWN)
     ]
 
