@@ -2,7 +2,7 @@
 of the file.
 """
 
-import math
+import sys
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
@@ -80,4 +80,6 @@ def _check_numbers(found: Acting) -> None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value)
+    if not isinstance(value, int | float) or type(value) is bool:
+        return False
+    return abs(value) <= sys.float_info.max  # math.isfinite fails for longer integers
