@@ -208,6 +208,7 @@ def _outer_step(
 
 
 def _state(recipe: PolicyRecipe, iteration: int, theta: Params) -> PolicyState:
+    theta = {name: theta[name] for name in sorted(theta)}  # as in a file, so that sums are the same
     best = {name: value.clone() for name, value in theta.items()}
     if recipe.outer == "trpo":
         return PolicyState(iteration=iteration, theta=theta, best=best)
