@@ -63,11 +63,12 @@ def step(
     rollouts: Rollouts,
     values: Tensor,
     step_size: Tensor | float,
+    old: Tensor | None = None,
 ) -> Params:
-    """φ = θ − α ∇L, without a graph; values: (E, B, T) advantages."""
+    """φ = θ − α ∇L, without a graph; values: (E, B, T) advantages; old: as of ``surrogate``."""
     with torch.enable_grad():
         leaves = leaves_of(params)
-        losses = surrogate(policy, leaves, rollouts, values)
+        losses = surrogate(policy, leaves, rollouts, values, old)
         gradient = torch.autograd.grad(losses.sum(), list(leaves.values()))
     return {
         name: (leaf - _sized(step_size, leaf) * slope).detach()
@@ -75,10 +76,18 @@ def step(
     }
 
 
-def surrogate(policy: Policy, params: Params, rollouts: Rollouts, values: Tensor) -> Tensor:
-    """(E,) −mean(π / stop(π) · A) over the steps that count."""
+def surrogate(
+    policy: Policy,
+    params: Params,
+    rollouts: Rollouts,
+    values: Tensor,
+    old: Tensor | None = None,
+) -> Tensor:
+    """(E,) −mean(π / π_old · A) over the steps that count; old: (E, B, T) log-probabilities of the
+    actions under the policies that acted, where those are not the very same.
+    """
     log_probs = policy(params, rollouts.observations[:, :, :-1]).log_probs(rollouts.actions)
-    ratio = (log_probs - log_probs.detach()).exp()
+    ratio = (log_probs - (log_probs.detach() if old is None else old)).exp()
     return -mean_of_steps(ratio * values, rollouts.mask)
 
 

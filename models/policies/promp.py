@@ -30,11 +30,12 @@ def promp_step(
     seen, acted = played.after.observations[:, :, :-1], played.after.actions
     with torch.no_grad():
         first = policy(stacked(theta, tasks), played.before.observations[:, :, :-1]).detached()
-    phi = _adapted(policy, theta, played, step_size)
+        acted_before = first.log_probs(played.before.actions)
+    phi = _adapted(policy, theta, played, step_size, acted_before)
     old = policy(phi, seen).log_probs(acted).detach()
     loss = torch.zeros(())
     for _ in range(EPOCHS):
-        phi = _adapted(policy, theta, played, step_size)
+        phi = _adapted(policy, theta, played, step_size, acted_before)
         ratio = (policy(phi, seen).log_probs(acted) - old).exp()
         cut = ratio.clamp(1 - CLIP, 1 + CLIP)
         gain = torch.minimum(ratio * played.after_values, cut * played.after_values)
@@ -44,13 +45,15 @@ def promp_step(
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    return float(loss)
+    return float(loss.detach())
 
 
-def _adapted(policy: Policy, theta: Params, played: Played, step_size: float) -> Params:
-    """φ of every task, with the graph that leads to θ."""
+def _adapted(
+    policy: Policy, theta: Params, played: Played, step_size: float, old: Tensor
+) -> Params:
+    """φ of every task, with the graph that leads to θ; old: as of ``surrogate``."""
     start = stacked(theta, len(played.before.rewards))
-    losses: Tensor = surrogate(policy, start, played.before, played.before_values)
+    losses = surrogate(policy, start, played.before, played.before_values, old)
     slopes = torch.autograd.grad(losses.sum(), list(start.values()), create_graph=True)
     return {
         name: value - step_size * slope

@@ -59,6 +59,7 @@ def trpo_step(
 ) -> OuterStep:
     """θ after one outer step, its adapted policies at most ``max_kl`` from what they were."""
     tasks = len(played.before.rewards)
+    acted = _said(policy, stacked(theta, tasks), played.before).log_probs(played.before.actions)
     phi = step(policy, stacked(theta, tasks), played.before, played.before_values, step_size)
     old = _said(policy, phi, played.after)
     gradient = meta_gradient(policy, theta, phi, played, step_size)
@@ -70,7 +71,7 @@ def trpo_step(
         moved = flat(theta) - length * BACKTRACK**backtracks * direction
         tried = unflat(moved, theta)
         adapted = step(
-            policy, stacked(tried, tasks), played.before, played.before_values, step_size
+            policy, stacked(tried, tasks), played.before, played.before_values, step_size, acted
         )
         loss, kl = outer_loss(policy, adapted, played, old)
         if loss < start and kl <= max_kl:
