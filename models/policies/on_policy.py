@@ -2,7 +2,8 @@
 
 The mean of ((a − μ) / σ)² over the numbers of n Gaussian actions is χ²_n / n. Rollouts whose
 actions were cut to bounds lie below it, deterministic ones at 0, those of a policy one step away
-far above. Of discrete policies −log π is compared with its own expectation.
+far above. Of discrete policies −log π is compared with its own expectation, between Chernoff's
+bounds: the rare choices of a policy that is nearly sure are nothing like normally distributed.
 """
 
 import math
@@ -18,6 +19,8 @@ from models.policies.policy import Policy
 from models.policies.rollouts import Rollouts, mean_of_steps
 
 SIGMAS: Final = 6.0  # of one in five hundred million of right ones
+DOUBT: Final = math.log(1e9)  # the same, of each side
+TILTS: Final = tuple(10 ** (exponent / 8) for exponent in range(-24, 9))
 SLACK: Final = 0.02  # that float32, and rounding on the way, may add
 
 
@@ -48,8 +51,7 @@ def on_policy(policy: Policy, params: Params, rollouts: Rollouts) -> OnPolicy:
         score = float(mean_of_steps(z.double().square().mean(dim=-1), mask)[0])
         low, high = chi_squared_bounds(int(mask.sum()) * z.shape[-1])
     else:
-        score, margin = _surprise(said, log_probs, mask)
-        low, high = 1 - margin, 1 + margin
+        score, low, high = _surprise(said, log_probs, mask)
     return OnPolicy(score=score, low=low - SLACK, high=high + SLACK, log_probs=log_probs[0])
 
 
@@ -60,13 +62,21 @@ def chi_squared_bounds(numbers: int) -> tuple[float, float]:
     return max(low, 0.0) ** 3, high**3
 
 
-def _surprise(said: Categorical, log_probs: Tensor, mask: Tensor) -> tuple[float, float]:
-    """−Σ log π over its expectation, and how far it may be from 1."""
+def _surprise(said: Categorical, log_probs: Tensor, mask: Tensor) -> tuple[float, float, float]:
+    """−Σ log π over its expectation, and what it lies between but for chance: the logarithm of the
+    moment-generating function of −log π at s is that of Σ π^(1 − s).
+    """
     logarithms = said.logits.double().log_softmax(dim=-1)
-    entropy = -(logarithms.exp() * logarithms).sum(dim=-1)
-    spread = (logarithms.exp() * logarithms.square()).sum(dim=-1) - entropy.square()
-    expected = float(torch.where(mask, entropy, 0).sum())
-    told = float(torch.where(mask, -log_probs.double(), 0).sum())
-    variance = float(torch.where(mask, spread, 0).sum())
+
+    def total(each: Tensor) -> float:
+        return float(torch.where(mask, each, 0).sum())
+
+    def moments(s: float) -> float:
+        return total(((1 - s) * logarithms).logsumexp(dim=-1))
+
+    expected, told = total(-(logarithms.exp() * logarithms).sum(dim=-1)), total(-log_probs.double())
+    low = max(-(moments(-s) + DOUBT) / s for s in TILTS)
+    high = min((moments(s) + DOUBT) / s for s in TILTS if s <= 1)
     floor = 1e-3 * int(mask.sum())  # of a policy that is nearly sure
-    return (told + floor) / (expected + floor), SIGMAS * math.sqrt(variance) / (expected + floor)
+    told, low, high = ((number + floor) / (expected + floor) for number in (told, low, high))
+    return told, low, high
