@@ -7,7 +7,14 @@ settings are the routes'. Nothing behind the routes sees these classes.
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from app.api import examples
 from app.api.fields import (
@@ -60,8 +67,8 @@ class AdaptRequest(Request):
     continues: str | None = Field(
         None, description="An adaptation of a policy, whose rollouts these are: goes on from it."
     )
-    support: SupportSet | None = None
     rollouts: Rollouts | None = Field(None, description="Of a policy, in place of a support set.")
+    support: SupportSet | None = Field(None, validate_default=True)
     query: QuerySet | None = None
     adapts: Literal["head", "kernel", "bayesian", "all", "auto"] | None = Field(
         None, description="What adapts, or in which closed form; unset: the recipe's."
@@ -80,8 +87,14 @@ class AdaptRequest(Request):
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
         exactly_one(checkpoint=self.checkpoint, extends=self.extends, continues=self.continues)
-        exactly_one(support=self.support, rollouts=self.rollouts)
         return self
+
+    @field_validator("support")
+    @classmethod
+    def _is_one_of_two(cls, given: SupportSet | None, info: ValidationInfo) -> SupportSet | None:
+        if "rollouts" in info.data:
+            exactly_one(support=given, rollouts=info.data["rollouts"])
+        return given
 
 
 class PredictRequest(Request):
